@@ -1,0 +1,1 @@
+"""What every room shares: errors, the registry, samples, records, distributed helpers, randomness, periods."""
