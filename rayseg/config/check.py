@@ -46,6 +46,7 @@ def check_config(config: Config, needs: Iterable[str] = TRAINING_SECTIONS) -> li
     problems += [
         Problem("the section is missing", name, config.origin(name)) for name in needs if config.get(name) is None
     ]
+    problems = _without_echoes(problems)
     if problems := _once(problems, config.provenance.inherited):
         raise ConfigError(problems)
     return list(dict.fromkeys(notes + checker.notes))
@@ -116,6 +117,14 @@ def _check_evaluation(config: Config) -> list[Problem]:
                 message = f"None beside a {mode}_dataloader; set {mode}_dataloader=None to leave it out"
                 problems.append(Problem(message, name, config.origin(name)))
     return problems
+
+
+def _without_echoes(problems: list[Problem]) -> list[Problem]:
+    """The problems without "no type" of a data set that would have it from training's, if that were right."""
+    heirs = ("val_dataloader.dataset", "test_dataloader.dataset")
+    if not {"train_dataloader", "train_dataloader.dataset"} & {problem.key for problem in problems}:
+        return problems
+    return [problem for problem in problems if problem.key not in heirs or "needs a 'type'" not in problem.message]
 
 
 def _once(problems: list[Problem], inherited: Mapping[str, str]) -> list[Problem]:

@@ -11,7 +11,7 @@ from rayseg.config.describe import describe_error, shown, type_name, with_articl
 from rayseg.config.markers import ComponentKeys
 from rayseg.config.matching import TRAILING_COMMA, Matcher, plain
 from rayseg.config.search import Choice
-from rayseg.config.signatures import Parameter, Parameters, parameters_of
+from rayseg.config.signatures import Parameter, parameters_of
 from rayseg.config.tree import is_code, join
 from rayseg.core.errors import did_you_mean, edit_distance
 from rayseg.core.registry import Registry, UnknownNameError
@@ -54,7 +54,7 @@ class Checker(Matcher):
             component = self._resolved(choice_of_type, registry, join(path, "type"))
             if component is not None:
                 label = getattr(choice_of_type, "__name__", None) or str(choice_of_type)
-                self._arguments(component, label, arguments, path, registry)
+                self._arguments(component, label, arguments, path, registry, {*keys.annotations, *keys.derived})
 
     def named(self, value: Any, registry: Registry, path: str) -> None:
         """Check the name of a component, or a class."""
@@ -78,13 +78,21 @@ class Checker(Matcher):
         self._arguments(component, label, arguments, path, None)
 
     def _arguments(
-        self, component: Any, label: str, arguments: Mapping[str, Any], path: str, registry: Registry | None
+        self,
+        component: Any,
+        label: str,
+        arguments: Mapping[str, Any],
+        path: str,
+        registry: Registry | None,
+        besides: Iterable[str] = (),
     ) -> None:
+        """Check arguments; ``besides`` are keys that the dict of such a component may hold too."""
         try:
             parameters = parameters_of(component)
         except (ValueError, TypeError):  # some classes written in C
             self.notes.append(f"{path}: {label} has no readable signature; its arguments are not checked")
             return
+        supplied = registry.supplied if registry else frozenset[str]()
         arguments = {str(key): value for key, value in arguments.items()}
         for key, value in arguments.items():
             if key in parameters.named:
@@ -95,8 +103,10 @@ class Checker(Matcher):
                 message = f"{label} has no {key!r} (found {shown(value, key)}); did you mean {close!r}?"
                 self.problem(message, join(path, key))
             else:
-                self._unknown(key, value, label, parameters, path, registry)
-        supplied = registry.supplied if registry else frozenset[str]()
+                own = [name for name in parameters.named if name not in supplied]
+                suffix = self._suggestion(key, own, besides, registry) + self._left_over(key, path, registry)
+                subject = f"{label} takes no {key!r}" if registry else "no such key"
+                self.problem(f"{subject} (found {shown(value, key)}){suffix}", join(path, key))
         given = {*arguments, *(_slip_of(key, parameters.named) for key in arguments if key not in parameters.named)}
         for name, parameter in parameters.named.items():
             if parameter.required and name not in given and name not in supplied:
@@ -111,21 +121,20 @@ class Checker(Matcher):
             return  # the default contradicts the annotation, so values of its type do fit
         self.absorb(trial)
 
-    def _unknown(
-        self, key: str, value: Any, label: str, parameters: Parameters, path: str, registry: Registry | None
-    ) -> None:
-        where = join(path, key)
-        others = [name for name in parameters.named if registry is None or name not in registry.supplied]
+    def _suggestion(self, key: str, own: list[str], besides: Iterable[str], registry: Registry | None) -> str:
+        """What may be meant by an unknown key: ``own`` are the component's arguments."""
+        names = [*own, *besides]
         takers = _takers(registry, key) if registry and registry.kind in _SWITCHED else []
-        if takers and not _slip_of(key, others):
-            suffix = f"; {', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it"
-        else:
-            suffix = did_you_mean(key, others) or f"; it takes {', '.join(others) or 'no arguments'}"
-        set_by, typed_by = (self.origin(plain(place)) for place in (where, join(path, "type")))
+        if takers and not _slip_of(key, names):
+            return f"; {', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it"
+        return did_you_mean(key, names) or f"; it takes {', '.join(own) or 'no arguments'}"
+
+    def _left_over(self, key: str, path: str, registry: Registry | None) -> str:
+        """The advice for an argument of a base file whose ``type`` another file has changed."""
+        set_by, typed_by = (self.origin(plain(join(path, name))) for name in (key, "type"))
         if registry and typed_by not in (set_by, DEFAULT) and set_by == self.origin(plain(path)):
-            suffix += f" (left over from {set_by}; _delete_=True beside the new 'type' drops it)"
-        subject = f"{label} takes no {key!r}" if registry else "no such key"
-        self.problem(f"{subject} (found {shown(value, key)}){suffix}", where)
+            return f" (left over from {set_by}; _delete_=True beside the new 'type' drops it)"
+        return ""
 
 
 def _slip_of(key: str, names: Iterable[str]) -> str | None:

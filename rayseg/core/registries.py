@@ -33,7 +33,9 @@ MODELS = Registry("model", {"Segmentor": "rayseg.models.segmentor.Segmentor"}, s
 NETS = Registry("network", libraries={"smp.": "segmentation_models_pytorch"}, supplied=("classes", "num_classes"))
 LOSSES = Registry(
     "loss",
-    _names("rayseg.models.losses", "CrossEntropyLoss", "DiceLoss", "FocalLoss", "LovaszLoss", "TverskyLoss", "JaccardLoss"),
+    _names(
+        "rayseg.models.losses", "CrossEntropyLoss", "DiceLoss", "FocalLoss", "LovaszLoss", "TverskyLoss", "JaccardLoss"
+    ),
     libraries={"smp.": "segmentation_models_pytorch.losses", "": "torch.nn"},
     supplied=("ignore_index", "num_classes"),
 )
@@ -42,7 +44,13 @@ TRANSFORMS = Registry(
     "transform",
     _names(
         "rayseg.data.transforms",
-        "LoadImageFromFile", "LoadAnnotations", "PackSegInputs", "Pad", "RandomCrop", "RandomFlip", "RandomRotate",
+        "LoadImageFromFile",
+        "LoadAnnotations",
+        "PackSegInputs",
+        "Pad",
+        "RandomCrop",
+        "RandomFlip",
+        "RandomRotate",
     )
     | _names("rayseg.data.resize", "RandomChoiceResize", "RandomResize", "Resize")
     | _names("rayseg.data.color", "PhotoMetricDistortion"),
@@ -69,8 +77,15 @@ PARAM_SCHEDULERS = Registry(
     "parameter scheduler",
     _names(
         "rayseg.optim.schedulers",
-        "ConstantLR", "CosineAnnealingLR", "CosineRestartLR", "ExponentialLR", "LinearLR", "MultiStepLR", "OneCycleLR",
-        "PolyLR", "StepLR",
+        "ConstantLR",
+        "CosineAnnealingLR",
+        "CosineRestartLR",
+        "ExponentialLR",
+        "LinearLR",
+        "MultiStepLR",
+        "OneCycleLR",
+        "PolyLR",
+        "StepLR",
     ),
     supplied=("optimizer",),
 )

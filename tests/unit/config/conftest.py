@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rayseg.config import Config, check_config
 from rayseg.core import registries
+from rayseg.core.errors import ConfigError
 from rayseg.core.registry import Registry
 
 from tests.unit.config import components  # isort: skip
@@ -52,6 +54,13 @@ optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
 """
 
 Write = Callable[[dict[str, str]], str]
+
+
+def problems_of(config: Config) -> list[str]:
+    """The lines that the checker has for a bad config."""
+    with pytest.raises(ConfigError) as error:
+        check_config(config)
+    return [str(problem) for problem in error.value.problems]
 
 
 @pytest.fixture(autouse=True)

@@ -33,13 +33,23 @@ def failing_on_rank0() -> str:
 def test_collectives_over_two_ranks() -> None:
     for result in run_ranks(collectives, 2):
         assert result == {
-            "sum": 3, "mean": 0.5, "max": 1, "broadcast": {"from": 0}, "gather": [0, 1], "rank0": "only here",
+            "sum": 3,
+            "mean": 0.5,
+            "max": 1,
+            "broadcast": {"from": 0},
+            "gather": [0, 1],
+            "rank0": "only here",
         }
 
 
 def test_collectives_in_one_process_change_nothing() -> None:
     assert collectives() == {
-        "sum": 1, "mean": 0.0, "max": 0, "broadcast": {"from": 0}, "gather": [0], "rank0": "only here",
+        "sum": 1,
+        "mean": 0.0,
+        "max": 0,
+        "broadcast": {"from": 0},
+        "gather": [0],
+        "rank0": "only here",
     }
 
 

@@ -1,0 +1,34 @@
+"""Verbs that this version does not have yet; their names are kept, so that a script learns it from one line."""
+
+from __future__ import annotations
+
+import typer
+
+from rayseg.cli.output import BAD_INPUT, print_errors
+
+VERBS = {
+    "tune": "search hyperparameters: a sweep of runs.",
+    "submit": "send a run to a cluster as a Ray job.",
+    "report": "make report.html of a run or sweep.",
+    "sync": "send a run's numbers to MLflow, W&B or TensorBoard.",
+    "migrate": "turn an MMSegmentation config into one for rayseg.",
+}
+INSTEAD = {
+    "submit": "; use 'ray job submit --working-dir . -- rayseg train ...'",
+    "report": "; metrics.jsonl and log.txt in the run directory have everything",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs; each takes any arguments and ends with exit code 2."""
+    for verb, text in VERBS.items():
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+        app.command(verb, help=f"Not in this version: {text}", context_settings=settings)(_refusal(verb))
+
+
+def _refusal(verb: str):  # type: ignore[no-untyped-def]
+    def refuse() -> int:
+        print_errors([f"rayseg {verb} comes with a later version{INSTEAD.get(verb, '')}"])
+        return BAD_INPUT
+
+    return refuse

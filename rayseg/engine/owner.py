@@ -1,0 +1,58 @@
+"""RunOwner: turns a run's records into its files, in the process that owns the run (command line, driver, trial)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rayseg.core.record import Record
+from rayseg.engine.checkpoint_store import CheckpointStore
+from rayseg.engine.state import RECORDS_FILE
+from rayseg.tracking.recorder import RunRecorder
+
+
+class RunOwner:
+    """Receives every record of a run, in order, from one thread.
+
+    Args:
+        recorder: writes the run's files and feeds the trackers.
+        store: where the run's checkpoints are, to read the records that a checkpoint carries.
+
+    Attributes:
+        ended: what the workers said at a clean end: ``status`` and ``iter``; None until then.
+        iter: the highest iteration that was heard of.
+        metrics: the last validation's numbers.
+    """
+
+    def __init__(self, recorder: RunRecorder, store: CheckpointStore) -> None:
+        self.recorder = recorder
+        self.store = store
+        self.ended: dict[str, Any] | None = None
+        self.iter = 0
+        self.metrics: dict[str, Any] = {}
+
+    def receive(self, record: Record) -> None:
+        """Write one record down; a new attempt first cuts the run's numbers back to where it starts from."""
+        self.iter = max(self.iter, record.iter)
+        if record.kind == "scalars" and record.mode == "val":
+            self.metrics = record.data
+        elif record.name == "attempt":
+            self._cut_back(record.data)
+        elif record.name == "ended":
+            self.ended = record.data
+        self.recorder.record(record)
+
+    @property
+    def best(self) -> dict[str, dict[str, Any]]:
+        """Metric to ``{"value", "iter"}``, also from before a resume."""
+        found: dict[str, dict[str, Any]] = self.recorder.facts["best"]
+        return found
+
+    def _cut_back(self, attempt: dict[str, Any]) -> None:
+        if attempt["start_from"] is None:
+            self.recorder.restore(0, "train", [])
+            return
+        checkpoint = self.store.load(attempt["start_from"])
+        records = [Record(**record) for record in json.loads(checkpoint.read(RECORDS_FILE))]
+        self.recorder.restore(checkpoint.iter, checkpoint.facts["phase"], records)
+        self.iter = checkpoint.iter

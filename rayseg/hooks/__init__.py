@@ -1,0 +1,1 @@
+"""The hooks that rayseg brings, one file each, named after the hook."""

@@ -1,0 +1,107 @@
+"""EMAHook: an average of the weights, kept beside them, that validation and ``model.safetensors`` use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from rayseg.core.errors import ConfigError
+from rayseg.engine.hook import DataBatch, Hook, Outputs
+from rayseg.optim.averaging import AveragedWeights
+
+if TYPE_CHECKING:
+    from rayseg.engine.runner import Runner
+
+
+class EMAHook(Hook):
+    """Averages the weights after each iteration and validates with the average.
+
+    The live weights are never changed for a save: ``model.safetensors`` holds the average, ``training_state.pt`` the
+    raw weights.
+
+    Args:
+        ema_type: ``ExponentialMovingAverage``, ``MomentumAnnealingEMA`` or ``StochasticWeightAverage``.
+        momentum: weight of the newest values in the average.
+        gamma: for MomentumAnnealingEMA.
+        interval: iterations between two updates.
+        update_buffers: average floating-point buffers too; else the live ones are used.
+        begin_iter: iterations before the average begins; until then it *is* the live weights.
+        begin_epoch: the same, in epochs.
+        start_iters: another word for ``begin_iter``, as MM's documentation has it.
+        strict_load: MM's; states are always loaded strictly here.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        ema_type: Literal[
+            "ExponentialMovingAverage", "MomentumAnnealingEMA", "StochasticWeightAverage"
+        ] = "ExponentialMovingAverage",
+        momentum: float = 0.0002,
+        gamma: int = 100,
+        interval: int = 1,
+        update_buffers: bool = False,
+        begin_iter: int = 0,
+        begin_epoch: int = 0,
+        start_iters: int | None = None,
+        strict_load: bool = True,
+    ) -> None:
+        if start_iters is not None and begin_iter:
+            raise ConfigError("EMAHook: give begin_iter or start_iters, which mean the same, not both")
+        self.begin_iter = begin_iter if start_iters is None else start_iters
+        self.begin_epoch = begin_epoch
+        if self.begin_iter and self.begin_epoch:
+            raise ConfigError("EMAHook: give begin_iter or begin_epoch, not both")
+        self.options: dict[str, Any] = {
+            "kind": ema_type,
+            "momentum": momentum,
+            "gamma": gamma,
+            "interval": interval,
+            "update_buffers": update_buffers,
+        }
+        self.average: AveragedWeights | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Make room for the average."""
+        if runner.train_loop is not None:
+            self.average = AveragedWeights(runner.model, **self.options)
+
+    def started(self, runner: Runner) -> bool:
+        """Whether the average has begun."""
+        return runner.iter >= self.begin_iter and runner.epoch >= self.begin_epoch
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DataBatch = None, outputs: Outputs = None
+    ) -> None:
+        """Take the new weights into the average."""
+        if self.average is not None and self.started(runner):
+            self.average.update(runner.model)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Validate with the average."""
+        if self.average is not None and self.average.steps:
+            self.average.swap(runner.model)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Train on with the raw weights."""
+        if self.average is not None and self.average.steps:
+            self.average.swap(runner.model)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Save the average as the model."""
+        if self.average is not None and self.average.steps:
+            checkpoint["state_dict"].update(self.average.named_values())
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take the average back from the saved model."""
+        if self.average is not None and self.average.steps:
+            self.average.load_values(checkpoint["state_dict"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many updates the average has seen; its values are the saved model."""
+        return {"steps": self.average.steps if self.average is not None else 0}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the count."""
+        if self.average is not None:
+            self.average.steps = state["steps"]

@@ -1,0 +1,140 @@
+"""LoggerHook: publishes the numbers of the message hub, smoothed and reduced over ranks. It alone publishes numbers."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rayseg.config import settings
+from rayseg.core import distributed
+from rayseg.engine.hook import DataBatch, Hook, Outputs
+
+if TYPE_CHECKING:
+    from rayseg.config.settings import LogProcessorSettings
+    from rayseg.engine.runner import Runner
+
+SMOOTHED = ("loss", "time", "data_time", "grad_norm")
+RENAMED = {"time": "iter_time"}
+
+
+class LoggerHook(Hook):
+    """Publishes a line of training numbers every ``interval`` iterations, and one for each validation.
+
+    Losses, times and the gradient norm are means over the last ``log_processor.window_size`` iterations and over
+    ranks; other scalars are the last value of rank 0's window, averaged over ranks too.
+
+    Args:
+        interval: iterations between two lines.
+        ignore_last: do not publish a last interval that is not full.
+        interval_exp_name: MM's; the run's name is in every file here, so it changes nothing.
+        out_dir: MM's; the run directory is the one place here.
+        out_suffix: MM's, as ``out_dir``.
+        keep_local: MM's, as ``out_dir``.
+        file_client_args: MM's, as ``out_dir``.
+        backend_args: MM's, as ``out_dir``.
+        log_metric_by_epoch: MM's; every line here holds both iteration and epoch.
+    """
+
+    priority = "BELOW_NORMAL"
+
+    def __init__(
+        self,
+        interval: int = 10,
+        ignore_last: bool = True,
+        interval_exp_name: int = 1000,
+        out_dir: str | None = None,
+        out_suffix: Any = None,
+        keep_local: bool = True,
+        file_client_args: dict[str, Any] | None = None,
+        log_metric_by_epoch: bool = True,
+        backend_args: dict[str, Any] | None = None,
+    ) -> None:
+        self.interval = interval
+        self.ignore_last = ignore_last
+
+    def before_run(self, runner: Runner) -> None:
+        """Keep windows as long as the log needs them."""
+        self.log_processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
+        windows = [
+            self.log_processor.window_size,
+            *(item["window_size"] for item in self._custom() if "window_size" in item),
+        ]
+        runner.message_hub.widen(max(windows))
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DataBatch = None, outputs: Outputs = None
+    ) -> None:
+        """Publish when the interval is full."""
+        is_last = self.is_last_train_iter(runner) and not self.ignore_last
+        if is_last or self.every_n_train_iters(runner, self.interval):
+            runner.publish.scalars("train", runner.iter + 1, self.train_numbers(runner))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Publish the metrics of a validation."""
+        if metrics is not None:
+            runner.publish.scalars("val", runner.iter, dict(metrics))
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Publish the metrics of a test."""
+        if metrics is not None:
+            runner.publish.scalars("test", runner.iter, dict(metrics))
+
+    def train_numbers(self, runner: Runner) -> dict[str, float]:
+        """The line's numbers, the same on every rank: losses, times, lr and weight decay by group, memory."""
+        local = self._window_means(runner)
+        names = sorted(local)
+        values = torch.tensor([local[name] for name in names], dtype=torch.float64)
+        distributed.all_reduce(values, "mean", group=runner.control.group)
+        numbers = {RENAMED.get(name, name): value for name, value in zip(names, values.tolist(), strict=True)}
+        numbers.update(_of_groups(runner))
+        if "iter_time" in numbers:
+            numbers["samples_per_s"] = runner.global_batch_size / max(numbers["iter_time"], 1e-9)
+        if (scale := runner.optim_wrapper.loss_scale_value) is not None:
+            numbers["loss_scale"] = scale
+        if (eta := runner.message_hub.get_info("eta")) is not None:
+            numbers["eta_s"] = eta
+        numbers.update(_memory(runner))
+        return numbers
+
+    def _window_means(self, runner: Runner) -> dict[str, float]:
+        window = self.log_processor.window_size
+        means: dict[str, float] = {}
+        for key, history in runner.message_hub.log_scalars.items():
+            mode, _, name = key.partition("/")
+            if mode == "train" and name != "lr":
+                smoothed = any(word in name for word in SMOOTHED)
+                means[name] = history.mean(window) if smoothed else history.current()
+        for item in self._custom():
+            history = runner.message_hub.get_scalar(f"train/{item['data_src']}")
+            value = getattr(history, item["method_name"])
+            means[item.get("log_name", item["data_src"])] = (
+                value() if item["method_name"] == "current" else value(item.get("window_size"))
+            )
+        return means
+
+    def _custom(self) -> list[dict[str, Any]]:
+        return [item for item in self.log_processor.custom_cfg if item["data_src"] != "lr"]
+
+
+def _of_groups(runner: Runner) -> dict[str, float]:
+    groups = runner.optim_wrapper.param_groups
+    numbers = {"lr": groups[0]["lr"]}
+    if len(groups) > 1:
+        for group in groups:
+            numbers[f"lr.{group['name']}"] = group["lr"]
+            numbers[f"weight_decay.{group['name']}"] = group.get("weight_decay", 0.0)
+    elif "weight_decay" in groups[0]:
+        numbers["weight_decay"] = groups[0]["weight_decay"]
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _memory(runner: Runner) -> dict[str, float]:
+    """Peak memory of rank 0's process, MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    numbers = {"host_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+    if runner.host.device.type == "cuda":
+        numbers["memory_mb"] = torch.cuda.max_memory_allocated(runner.host.device) / 2**20
+    return numbers

@@ -1,0 +1,1 @@
+"""What turns gradients into better weights: optimizer wrappers, parameter groups, schedules, averaged weights."""

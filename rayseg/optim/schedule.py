@@ -1,0 +1,200 @@
+"""What every schedule of the learning rate shares: its window, its counter, and how schedules act together.
+
+A schedule is a pure function of a counter. Inside its window it turns the learning rate that the schedules before it
+give (at first the group's ``initial_lr``) into its own; after the window it goes on as at the window's last step;
+before it, it does nothing. So schedules multiply, one after the other in the order in which their windows begin.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from torch.optim import Optimizer
+
+from rayseg.core.errors import ConfigError
+
+
+@dataclass(kw_only=True, eq=False)
+class ParamScheduler:
+    """Base of the schedules; a subclass is a dataclass that says ``at``, and ``floor`` where it has one.
+
+    A hook may set ``group['lr']`` itself: the next step of a schedule keeps the change as a multiple.
+
+    Args:
+        begin: the count (iterations or epochs) at which the window begins.
+        end: the count at which it ends, itself outside; the end of the run when None. An ``end`` that is the run's
+            end moves with it when a resume changes ``max_iters``.
+        by_epoch: count epochs, not iterations; None is what the training loop counts.
+        convert_to_iter_based: every number here is in epochs, and the schedule yet acts each iteration.
+        last_step: the count that lies behind, for a run that goes on without a saved state; -1 at its start.
+        verbose: MM's; changes nothing, the learning rate is in every line of the log.
+    """
+
+    begin: int = 0
+    end: int | None = None
+    by_epoch: bool | None = None
+    convert_to_iter_based: bool = False
+    last_step: int = -1
+    verbose: bool = False
+
+    _chain: ScheduleChain = field(init=False, repr=False)
+    _run_end: int = field(init=False, repr=False)
+    _planned_end: int = field(init=False, repr=False)
+
+    counted: ClassVar[tuple[str, ...]] = ()
+    """Fields besides ``begin`` and ``end`` that are counts, or lists of counts."""
+
+    def __post_init__(self) -> None:
+        self.count = self.last_step + 1
+        if self.begin < 0:
+            self.refuse("begin", "at least 0")
+        if self.end is not None and self.end <= self.begin:
+            self.refuse("end", f"more than begin={self.begin}")
+
+    def at(self, step: int) -> tuple[float, float]:
+        """What happens ``step`` counts after ``begin``, ``0 <= step < length``.
+
+        Returns:
+            ``(scale, shrink)``: the learning rate is multiplied by ``scale``, then its distance from the floor by
+            ``shrink``.
+        """
+        raise NotImplementedError
+
+    def floor(self, base: float) -> float:
+        """Where ``shrink`` leads: a learning rate, for a group whose ``initial_lr`` is ``base``."""
+        return 0.0
+
+    def transform(self, lr: float, base: float) -> float:
+        """The learning rate that this schedule makes of ``lr`` at its present count."""
+        lr *= self._scale
+        if self._shrink != 1.0:
+            low = self.floor(base)
+            lr = low + (lr - low) * self._shrink
+        return lr
+
+    @property
+    def length(self) -> int:
+        """Counts in the window."""
+        return self._end - self.begin
+
+    def spanning(self, given: int | None) -> int:
+        """A length that is the window's when not given, and moves with the run's end when it reached to it."""
+        if given is None:
+            return self.length
+        return self._run_end - self.begin if given == self._planned_end - self.begin else given
+
+    def refuse(self, name: str, expected: str) -> None:
+        """Raise a ConfigError about one argument."""
+        raise ConfigError(f"{type(self).__name__}.{name}: expected {expected}, found {getattr(self, name)!r}")
+
+    def bound(self, chain: ScheduleChain, *, epoch_length: int, max_iters: int, by_epoch_loop: bool) -> ParamScheduler:
+        """A copy that belongs to a run.
+
+        Raises:
+            ConfigError: it counts epochs where the loop counts iterations.
+        """
+        mine = copy.copy(self)
+        if self.convert_to_iter_based:
+            if self.by_epoch is False:
+                self.refuse("by_epoch", "True beside convert_to_iter_based=True, whose numbers are epochs")
+            mine._convert(epoch_length)
+        elif self.by_epoch is None:
+            mine.by_epoch = by_epoch_loop
+        elif self.by_epoch and not by_epoch_loop:
+            self.refuse("by_epoch", "False, or convert_to_iter_based=True: an iteration loop has no epochs to count")
+        mine._chain = chain
+        mine._run_end = mine._planned_end = -(-max_iters // epoch_length) if mine.by_epoch else max_iters
+        mine._settle()
+        return mine
+
+    def _convert(self, epoch_length: int) -> None:
+        self.by_epoch = False
+        for name in ("begin", "end", *self.counted):
+            value = getattr(self, name)
+            if isinstance(value, Sequence):
+                setattr(self, name, [item * epoch_length for item in value])
+            elif value is not None:
+                setattr(self, name, value * epoch_length)
+
+    def _settle(self) -> None:
+        """Find the window's end and what happens at the present count."""
+        end = self._run_end if self.end is None or self.end == self._planned_end else self.end
+        self._end = max(end, self.begin + 1)
+        self.started = self.count >= self.begin
+        self._scale, self._shrink = self.at(min(self.count, self._end - 1) - self.begin) if self.started else (1.0, 1.0)
+
+    def step(self) -> None:
+        """Count one iteration or epoch, and set the learning rates for the next inside the window."""
+        self.count += 1
+        if self.begin <= self.count < self._end:
+            self.started = True
+            self._scale, self._shrink = self.at(self.count - self.begin)
+            self._chain.apply()
+
+    def state_dict(self) -> dict[str, int]:
+        """The counter, and the ends that the run had when it began and has now."""
+        return {"count": self.count, "planned_end": self._planned_end, "run_end": self._run_end}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a state; the optimizer's must be loaded before, the other schedules' may be before or after."""
+        self.count = state["count"]
+        self._planned_end = state["planned_end"]
+        self._settle()
+        self._chain.resume(run_changed=state["run_end"] != self._run_end)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.init)
+        return f"{type(self).__name__}({shown})"
+
+
+class ScheduleChain:
+    """The schedules of one optimizer together.
+
+    Args:
+        optimizer: its groups' ``lr`` is set; ``initial_lr`` is what the schedules begin from.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.schedulers: list[ParamScheduler] = []
+        self._written: list[float] = []
+        self._run_changed = False
+
+    def start(self, schedulers: Sequence[ParamScheduler]) -> None:
+        """Take the schedules, and set the learning rates of the first count."""
+        self.schedulers = sorted(schedulers, key=lambda scheduler: scheduler.begin)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._write()
+
+    def apply(self) -> None:
+        """Set the learning rates, keeping what others did to them since as a change of ``initial_lr``."""
+        for group, written in zip(self.optimizer.param_groups, self._written, strict=False):
+            if group["lr"] != written and written:
+                group["initial_lr"] *= group["lr"] / written
+        self._write()
+
+    def resume(self, run_changed: bool) -> None:
+        """After a state was loaded: nothing is set unless the run's end moved, and with it the schedules."""
+        self._run_changed |= run_changed
+        if self._run_changed:
+            self._write()
+        else:
+            self._written = [self._lr_of(group) for group in self.optimizer.param_groups]
+
+    def _write(self) -> None:
+        self._written = []
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr_of(group)
+            self._written.append(group["lr"])
+
+    def _lr_of(self, group: dict[str, Any]) -> float:
+        base: float = group.setdefault("initial_lr", group["lr"])
+        lr = base
+        for scheduler in self.schedulers:
+            if scheduler.started:
+                lr = scheduler.transform(lr, base)
+        return lr

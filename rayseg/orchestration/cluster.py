@@ -1,0 +1,97 @@
+"""The Ray cluster of a run: the one that RAY_ADDRESS names, or a local one; and whether the run fits on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rayseg.config.settings import Scaling
+from rayseg.core.errors import ConfigError
+from rayseg.orchestration.worker import cores
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+def asked(scaling: Scaling, gpus: int) -> dict[str, float]:
+    """What one worker asks Ray for: 1 CPU unless said otherwise, a GPU where there are any (``gpus``)."""
+    resources = dict(scaling.resources_per_worker or {"CPU": 1})
+    use_gpu = gpus > 0 if scaling.use_gpu is None else scaling.use_gpu
+    if use_gpu:
+        resources.setdefault("GPU", 1)
+    return {name: amount for name, amount in resources.items() if amount}
+
+
+def local_gpus() -> int:
+    """GPUs of this machine that torch can use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def names_a_cluster() -> bool:
+    """Whether the run goes to a cluster that is already up."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def require_local(scaling: Scaling) -> None:
+    """Refuse more workers than this machine can ever hold, before Ray is started on it.
+
+    Raises:
+        ConfigError: what was asked, what there is, and what to change.
+    """
+    there = {"CPU": float(cores()), "GPU": float(local_gpus())}
+    _require(scaling, asked(scaling, local_gpus()), [there], "this machine")
+
+
+@contextmanager
+def connected(scaling: Scaling) -> Iterator[dict[str, float]]:
+    """Connect, give what each worker asks for, and disconnect unless the caller was connected before.
+
+    Raises:
+        ConfigError: the cluster cannot be reached, or cannot ever hold the workers.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(scaling.start_timeout_s)
+    import ray
+
+    was_connected = ray.is_initialized()
+    if not was_connected:
+        _connect(scaling)
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        resources = asked(scaling, int(sum(node.get("GPU", 0) for node in nodes)))
+        _require(scaling, resources, nodes, "the cluster")
+        yield resources
+    finally:
+        if not was_connected:
+            ray.shutdown()
+
+
+def _connect(scaling: Scaling) -> None:
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    local = {"num_cpus": cores(), "include_dashboard": True, "dashboard_port": 0} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **local)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)})") from None
+
+
+def _require(scaling: Scaling, each: dict[str, float], nodes: list[dict[str, float]], place: str) -> None:
+    fits = sum(min(int(node.get(name, 0) / amount + 1e-9) for name, amount in each.items()) for node in nodes)
+    if scaling.num_workers <= fits:
+        return
+    names = sorted(each)
+    there = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in names)
+    wanted = ", ".join(f"{each[name]:g} {name}" for name in names)
+    raise ConfigError(
+        f"scaling.num_workers: {scaling.num_workers} workers of {wanted} each can never be placed: {place} has "
+        f"{there}, room for {fits}; use --workers {max(fits, 1)}, a smaller scaling.resources_per_worker, or --local"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,134 @@
+"""One launch: a worker group that runs to its end, here or on Ray, while this process owns the run's files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rayseg.config import Config, prepend_import_path, settings
+from rayseg.config.imports import import_path_of
+from rayseg.config.settings import Failure, Scaling
+from rayseg.data.home import rayseg_home
+from rayseg.engine.host import LocalHost
+from rayseg.engine.owner import RunOwner
+from rayseg.orchestration.cluster import connected
+from rayseg.orchestration.mailbox import Mailbox
+from rayseg.orchestration.stop import StopSignals
+from rayseg.orchestration.worker import WorkerArguments, train_worker
+
+DRAIN_SECONDS = 0.2
+
+
+def run_here(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals) -> None:
+    """Train in this process, without Ray."""
+    from rayseg.engine.build import build_training
+
+    prepend_import_path(*import_path_of(config))
+    build_training(config, LocalHost(owner.receive, stop=stop), run_dir).train()
+
+
+def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals) -> None:
+    """Train in Ray Train workers; ``fit`` runs in a thread, since on the main one Ray's own Ctrl-C would not save."""
+    with connected(settings(config, "scaling")) as resources:
+        import ray
+
+        mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+        arguments = WorkerArguments(config, run_dir, mailbox, os.getcwd(), str(rayseg_home()))
+        scratch = run_dir / ".ray"
+        launch = _Launch(_trainer(arguments, resources, scratch))
+        try:
+            _own(launch, mailbox, owner, stop)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if launch.error is not None:
+            raise launch.error
+
+
+class _Launch:
+    """``trainer.fit()`` in a thread of its own."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.error: BaseException | None = None
+        self._trainer = trainer
+        self._thread = threading.Thread(target=self._fit, name="rayseg-fit", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ended within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _fit(self) -> None:
+        try:
+            self._trainer.fit()
+        except BaseException as error:
+            self.error = cause(error)
+
+
+def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopSignals) -> None:
+    """Write down what arrives until the workers have ended."""
+    import ray
+
+    asked_to_stop = False
+    ended = False
+    while not ended:
+        ended = launch.wait(DRAIN_SECONDS)
+        if stop.reason is not None and not asked_to_stop:
+            asked_to_stop = True
+            mailbox.request_stop.remote(stop.reason)
+        for record in ray.get(mailbox.drain.remote()):
+            owner.receive(record)
+
+
+def _trainer(arguments: WorkerArguments, resources: dict[str, float], scratch: Path) -> Any:
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from rayseg.orchestration.restarts import NoteFailures
+
+    scaling: Scaling = settings(arguments.config, "scaling")
+    failure: Failure = settings(arguments.config, "failure")
+    use_gpu = "GPU" in resources
+    return TorchTrainer(
+        train_worker,
+        train_loop_config={"arguments": arguments},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=scaling.num_workers,
+            use_gpu=use_gpu,
+            resources_per_worker=resources,
+            placement_strategy=scaling.strategy,
+        ),
+        run_config=RunConfig(
+            name=f"launch_{time.time_ns()}",
+            storage_path=str(scratch),
+            failure_config=FailureConfig(max_failures=failure.max_failures),
+            callbacks=[NoteFailures(arguments.mailbox)],
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def cause(error: BaseException) -> BaseException:
+    """The worker's own exception where Ray wraps one; its traceback becomes a note."""
+    failures = getattr(error, "worker_failures", None) or {}
+    inner = [failures[rank] for rank in sorted(failures)]
+    own = [failure for failure in inner if not _is_echo(failure)] or inner
+    if not own:
+        return error
+    first = own[0]
+    base = getattr(first, "_base_exc", None)
+    if base is None:
+        return first
+    base.add_note(str(first))
+    return base
+
+
+def _is_echo(failure: BaseException) -> bool:
+    """Whether a rank only noticed that another one had gone."""
+    base = getattr(failure, "_base_exc", failure)
+    return isinstance(base, RuntimeError) and ("Connection" in str(base) or "gloo" in str(base).lower())

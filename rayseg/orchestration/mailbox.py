@@ -1,0 +1,39 @@
+"""Mailbox: the small actor between the workers and the process that owns the run."""
+
+from __future__ import annotations
+
+from rayseg.core.record import Record
+
+
+class Mailbox:
+    """Records go one way, the wish to stop the other. It runs one call after the other, so each worker's stay in order."""
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._stop: str | None = None
+        self._reason = ""
+
+    def put(self, record: Record) -> None:
+        """A worker's record."""
+        self._records.append(record)
+
+    def drain(self) -> list[Record]:
+        """What came since the last call."""
+        records, self._records = self._records, []
+        return records
+
+    def request_stop(self, reason: str) -> None:
+        """Ask the workers to save and end."""
+        self._stop = reason
+
+    def stop_reason(self) -> str | None:
+        """Why they should, or None."""
+        return self._stop
+
+    def note_failure(self, reason: str) -> None:
+        """Why the worker group is about to be started again."""
+        self._reason = reason
+
+    def restart_reason(self) -> str:
+        """Why the present worker group was started; empty for the first one."""
+        return self._reason

@@ -1,0 +1,128 @@
+"""train: one run from its config to its last checkpoint, on Ray Train workers or in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rayseg.config import Config, settings
+from rayseg.core.record import Record
+from rayseg.engine.build import store_of
+from rayseg.engine.owner import RunOwner
+from rayseg.orchestration.cluster import names_a_cluster, require_local
+from rayseg.orchestration.launch import run_here, run_on_ray
+from rayseg.orchestration.rehearsal import rehearse
+from rayseg.orchestration.results import RunResult
+from rayseg.orchestration.run_dir import RunDir, choose, prepare
+from rayseg.orchestration.source import Overrides, Source, read_source, resolved
+from rayseg.orchestration.stop import StopSignals
+from rayseg.tracking.recorder import RunRecorder
+
+
+def train(
+    source: Source,
+    *,
+    overrides: Overrides = (),
+    work_dir: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    auto_resume: bool = False,
+    local: bool | None = None,
+    console: Any = None,
+) -> RunResult:
+    """Train, validate and save as a config says.
+
+    Args:
+        source: a config file, a run directory, or the config as a dict (which may hold classes).
+        overrides: ``key=value`` texts, or a mapping from key path to value.
+        work_dir: the run directory; ``work_dirs/<config name>/<time>`` when nobody names one.
+        workers: instead of ``scaling.num_workers``.
+        resume: go on from the newest checkpoint of the run directory.
+        auto_resume: go on if there is anything to go on from, else begin.
+        local: in this process, without Ray, with the same global batch; the default in a notebook.
+        console: what shows the run to people (a Tracker), such as ``rayseg.tracking.console.Console()``.
+
+    Returns:
+        How it ended; a failure in mid-run is a status, not an exception.
+
+    Raises:
+        ConfigError: something is wrong with the input; nothing was started.
+    """
+    local = _in_notebook() if local is None else local
+    config, run_dir = plan_run(source, overrides, work_dir, workers, resume=resume, auto_resume=auto_resume)
+    scaling = settings(config, "scaling")
+    if not local and not names_a_cluster():
+        require_local(scaling)
+    rehearse(config, run_dir.path, run_dir.start_from)
+    config = prepare(config, run_dir)
+    recorder = RunRecorder(run_dir.path, [console] if console is not None else [])
+    owner = RunOwner(recorder, store_of(config, run_dir.path))
+    recorder.start({"name": run_dir.path.name, "command": _command(), "workers": 1 if local else scaling.num_workers})
+    if local and scaling.num_workers > 1:
+        owner.receive(_note(f"--local: one process does the work of {scaling.num_workers} workers, same global batch"))
+    return _own(owner, config, run_dir.path, local=local)
+
+
+def plan_run(
+    source: Source,
+    overrides: Overrides,
+    work_dir: str | os.PathLike[str] | None,
+    workers: int | None,
+    *,
+    resume: bool,
+    auto_resume: bool,
+) -> tuple[Config, RunDir]:
+    """The checked config of a run and its directory, which is not touched yet.
+
+    Raises:
+        ConfigError: as ``train``.
+    """
+    config, from_run = read_source(source, overrides)
+    if workers is not None:
+        config, _ = read_source(config, {"scaling.num_workers": workers})
+    config, _ = resolved(config)
+    resume = resume or bool(config.get("resume"))
+    return config, choose(config, work_dir or from_run, resume=resume, auto_resume=auto_resume)
+
+
+def _own(owner: RunOwner, config: Config, run_dir: Path, *, local: bool) -> RunResult:
+    """Run to the end and write down how it ended, whatever happens."""
+    error: BaseException | None = None
+    with StopSignals() as stop:
+        try:
+            (run_here if local else run_on_ray)(config, run_dir, owner, stop)
+        except (Exception, KeyboardInterrupt) as failure:
+            error = failure
+    if owner.ended is not None:
+        status = owner.ended["status"]
+    else:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    text = None if error is None or status == "interrupted" else _one_line(error)
+    owner.recorder.finish(status, error=_in_full(error) if text else None)
+    return RunResult(run_dir, status, owner.iter, owner.metrics, owner.best, text)
+
+
+def _note(message: str) -> Record:
+    return Record("log", 0, 0, time.time(), data={"level": "INFO", "message": message})
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _in_full(error: BaseException | None) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error)) if error is not None else ""
+
+
+def _command() -> list[str]:
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
