@@ -238,7 +238,7 @@ def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Mo
         broadcast_buffers=False,
         find_unused_parameters=env.find_unused_parameters,
         gradient_as_bucket_view=env.gradient_as_bucket_view,
-        **({"bucket_cap_mb": env.bucket_cap_mb} if env.bucket_cap_mb else {}),
+        bucket_cap_mb=env.bucket_cap_mb,
     )
 
 

@@ -100,7 +100,7 @@ class SegVisualizationHook(Hook):
 
 
 def spread(size: int, interval: int, count: int) -> list[int]:
-    """At most ``count`` of the indices 0, interval, 2·interval ... below ``size``, evenly spread, first and last too."""
+    """At most ``count`` of the indices 0, interval, 2·interval ... below ``size``, evenly spread from first to last."""
     candidates = range(0, size, interval)
     if len(candidates) <= count:
         return list(candidates)

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rayseg.config.settings import Scaling
 from rayseg.core.errors import ConfigError
@@ -60,7 +61,8 @@ def connected(scaling: Scaling) -> Iterator[dict[str, float]]:
     if not was_connected:
         _connect(scaling)
     try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        list_nodes: Any = ray.nodes
+        nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
         resources = asked(scaling, int(sum(node.get("GPU", 0) for node in nodes)))
         _require(scaling, resources, nodes, "the cluster")
         yield resources
@@ -73,7 +75,9 @@ def _connect(scaling: Scaling) -> None:
     import ray
 
     address = os.environ.get("RAY_ADDRESS") or "local"
-    local = {"num_cpus": cores(), "include_dashboard": True, "dashboard_port": 0} if address == "local" else {}
+    local: dict[str, Any] = {}
+    if address == "local":
+        local = {"num_cpus": cores(), "include_dashboard": True, "dashboard_port": 0}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:

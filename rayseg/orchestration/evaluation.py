@@ -56,7 +56,8 @@ def test(
     runner = build_testing(config, LocalHost(console.write if console is not None else None), run_dir)
     name = load_trained(runner.model, config, run_dir, checkpoint, runner.metainfo)
     metrics = runner.test()
-    assert metrics is not None and runner.test_loop is not None
+    assert metrics is not None, "nothing asks a test to stop"
+    assert runner.test_loop is not None
     images = len(runner.test_loop.dataloader.dataset)
     path = run_dir / "test" / f"{name}_{_data_name(config)}{'_tta' if tta else ''}.json"
     result = TestResult(path, name, images, metrics)

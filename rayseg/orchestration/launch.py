@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,11 @@ def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopSignals) -> N
 
 
 def _trainer(arguments: WorkerArguments, resources: dict[str, float], scratch: Path) -> Any:
-    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from rayseg.orchestration.restarts import NoteFailures
 
+    ray_train: Any = import_module("ray.train")  # its annotations are those of the API before Train V2
     scaling: Scaling = settings(arguments.config, "scaling")
     failure: Failure = settings(arguments.config, "failure")
     use_gpu = "GPU" in resources
@@ -97,18 +98,18 @@ def _trainer(arguments: WorkerArguments, resources: dict[str, float], scratch: P
         train_worker,
         train_loop_config={"arguments": arguments},
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-        scaling_config=ScalingConfig(
+        scaling_config=ray_train.ScalingConfig(
             num_workers=scaling.num_workers,
             use_gpu=use_gpu,
             resources_per_worker=resources,
             placement_strategy=scaling.strategy,
         ),
-        run_config=RunConfig(
+        run_config=ray_train.RunConfig(
             name=f"launch_{time.time_ns()}",
             storage_path=str(scratch),
-            failure_config=FailureConfig(max_failures=failure.max_failures),
+            failure_config=ray_train.FailureConfig(max_failures=failure.max_failures),
             callbacks=[NoteFailures(arguments.mailbox)],
-            logging_config=LoggingConfig(log_level="ERROR"),
+            logging_config=ray_train.LoggingConfig(log_level="ERROR"),
         ),
     )
 
@@ -120,8 +121,8 @@ def cause(error: BaseException) -> BaseException:
     own = [failure for failure in inner if not _is_echo(failure)] or inner
     if not own:
         return error
-    first = own[0]
-    base = getattr(first, "_base_exc", None)
+    first: BaseException = own[0]
+    base: BaseException | None = getattr(first, "_base_exc", None)
     if base is None:
         return first
     base.add_note(str(first))

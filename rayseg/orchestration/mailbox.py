@@ -6,7 +6,7 @@ from rayseg.core.record import Record
 
 
 class Mailbox:
-    """Records go one way, the wish to stop the other. It runs one call after the other, so each worker's stay in order."""
+    """Records go one way, the wish to stop the other; one call runs after the other, so each worker's stay in order."""
 
     def __init__(self) -> None:
         self._records: list[Record] = []

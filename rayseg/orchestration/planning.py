@@ -185,7 +185,8 @@ def _checkpoint_bytes(runner: Runner) -> int | None:
     except Exception:
         return None
     tensors = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
-    return weights + (raw if averaged else 0) + sum(v.numel() * v.element_size() for v in tensors)
+    moments = sum(v.numel() * v.element_size() for v in tensors)
+    return int(weights + (raw if averaged else 0) + moments)
 
 
 def _inexact(runner: Runner) -> list[str]:

@@ -1,0 +1,216 @@
+"""What the engine costs an iteration, beside a loop written by hand that does the same.
+
+53 blocks of convolution, BatchNorm and ReLU, four channels wide: 159 tensors, so little arithmetic and many of them.
+Batches of two images of 8×8, SGD with momentum, a polynomial learning rate, an average of the weights after each
+iteration, a line of numbers every 50. The loop by hand runs inside the engine's run: a hook hands over to it after
+each block of 50 iterations, so both meet the same machine. Both must end with the same loss.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from _paired import Paired, Report, one_thread
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from rayseg import Hook, Runner
+from rayseg.core.sample import PixelData, SegSample
+from rayseg.engine.checkpoint_store import CheckpointStore
+from rayseg.engine.host import LocalHost
+from rayseg.engine.owner import RunOwner
+from rayseg.tracking.recorder import RunRecorder
+
+BLOCK = 50
+BLOCKS = 61  # the first one warms up
+ITERS = BLOCK * BLOCKS
+CLASSES = 3
+SIZE = 64
+SIDE = 8
+MEAN, STD = 127.5, 64.0
+LR, MOMENTUM, POWER, EMA_MOMENTUM = 0.02, 0.9, 0.9, 0.001
+
+
+class Blocks(nn.Module):
+    """53 × (1×1 convolution, BatchNorm, ReLU), without biases; 159 parameters."""
+
+    def __init__(self, width: int = 4, blocks: int = 53) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(blocks):
+            inputs, outputs = 3 if index == 0 else width, CLASSES if index == blocks - 1 else width
+            layers += [nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+def picture(index: int) -> tuple[Tensor, Tensor]:
+    """A noisy image (3, S, S) uint8 and its label (S, S) uint8: which channel is the brightest."""
+    generator = torch.Generator().manual_seed(index)
+    image = torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
+    return image, image.argmax(0).to(torch.uint8)
+
+
+class Pictures(Dataset):
+    """Pairs, for the loop by hand."""
+
+    def __init__(self) -> None:
+        self.pictures = [picture(index) for index in range(SIZE)]
+
+    def __len__(self) -> int:
+        return SIZE
+
+    def __getitem__(self, index: int) -> Any:
+        image, label = self.pictures[index]
+        return image, label.long()
+
+
+class SegPictures(Pictures):
+    """The same, as rayseg has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        palette = [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
+        self.metainfo = {"classes": ["red", "green", "blue"], "palette": palette, "ignore_index": 255}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label = self.pictures[index]
+        shape = (SIDE, SIDE)
+        sample = SegSample(
+            ori_shape=shape, img_shape=shape, metainfo={"index": index}, gt_sem_seg=PixelData(label[None])
+        )
+        return {"inputs": image, "data_samples": sample}
+
+
+class InTurn(Hook):
+    """Times the engine's blocks, and lets the loop by hand do a block of its own after each."""
+
+    priority = "LOWEST"
+
+    def __init__(self, by_hand: Iterator[None]) -> None:
+        self.by_hand = by_hand
+        self.pairs = Paired([], [])
+        self.loss = torch.tensor(float("nan"))
+        self.begin = 0.0
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self.begin = time.perf_counter()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if (runner.iter + 1) % BLOCK:
+            return
+        handed_over = time.perf_counter()
+        next(self.by_hand)
+        back = time.perf_counter()
+        self.pairs.subject.append((handed_over - self.begin) / BLOCK)
+        self.pairs.baseline.append((back - handed_over) / BLOCK)
+        self.loss = outputs["loss"]
+        self.begin = time.perf_counter()
+
+
+class ByHand:
+    """The loop as one would write it for this one run."""
+
+    def __init__(self, net: nn.Module, log: Path) -> None:
+        self.net = net
+        self.log = log
+        self.loss = torch.tensor(float("nan"))
+
+    def blocks(self) -> Iterator[None]:
+        """Runs a block at each ``next``."""
+        net, log = self.net.train(), self.log.open("w")
+        loader = DataLoader(Pictures(), batch_size=2)
+        parameters = list(net.parameters())
+        average = [parameter.detach().clone() for parameter in parameters]
+        optimizer = torch.optim.SGD(parameters, lr=LR, momentum=MOMENTUM)
+        losses: list[Tensor] = []
+        batches = iter(loader)
+        begin = time.perf_counter()
+        for iteration in range(ITERS):
+            batch = next(batches, None)
+            if batch is None:
+                batches = iter(loader)
+                batch = next(batches)
+            images, labels = batch
+            loss = F.cross_entropy(net((images.float() - MEAN) / STD), labels, ignore_index=255)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.detach())
+            with torch.no_grad():
+                if iteration:
+                    torch._foreach_lerp_(average, parameters, EMA_MOMENTUM)
+                else:
+                    torch._foreach_copy_(average, parameters)
+            lr = optimizer.param_groups[0]["lr"]
+            optimizer.param_groups[0]["lr"] = LR * (1 - (iteration + 1) / (ITERS - 1)) ** POWER if iteration + 1 < ITERS else 0
+            if (iteration + 1) % BLOCK == 0:
+                self.loss = losses[-1]
+                time_of_one = (time.perf_counter() - begin) / BLOCK
+                mean = torch.stack(losses).mean().item()
+                log.write(json.dumps({"iter": iteration + 1, "loss": mean, "lr": lr, "iter_time": time_of_one}) + "\n")
+                log.flush()
+                losses.clear()
+                yield
+                begin = time.perf_counter()
+        log.close()
+
+
+def run(work_dir: Path) -> tuple[InTurn, ByHand]:
+    """Both, block by block."""
+    torch.manual_seed(0)
+    net = Blocks()
+    by_hand = ByHand(Blocks(), work_dir / "by_hand.jsonl")
+    by_hand.net.load_state_dict(net.state_dict())
+    in_turn = InTurn(by_hand.blocks())
+    config = {
+        "model": {
+            "type": "Segmentor",
+            "net": net,
+            "loss": {"type": "CrossEntropyLoss"},
+            "data_preprocessor": {"mean": [MEAN] * 3, "std": [STD] * 3},
+        },
+        "train_dataloader": {"batch_size": 2, "shuffle": False, "dataset": {"type": SegPictures}},
+        "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": ITERS},
+        "optim_wrapper": {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": LR, "momentum": MOMENTUM}},
+        "param_scheduler": [{"type": "PolyLR", "power": POWER, "eta_min": 0.0, "by_epoch": False}],
+        "default_hooks": {
+            "logger": {"type": "LoggerHook", "interval": BLOCK},
+            "checkpoint": {"type": "CheckpointHook", "interval": -1},
+        },
+        "custom_hooks": [{"type": "EMAHook", "momentum": EMA_MOMENTUM}, in_turn],
+        "randomness": {"threads": 1},
+    }
+    recorder = RunRecorder(work_dir, [])
+    recorder.start({"name": "engine_overhead", "command": sys.argv, "workers": 1})
+    owner = RunOwner(recorder, CheckpointStore(work_dir / "checkpoints"))
+    runner = Runner.from_config(config, host=LocalHost(owner.receive), work_dir=work_dir)
+    runner.train()
+    recorder.finish("finished")
+    return in_turn, by_hand
+
+
+def main() -> int:
+    """Measure, print, and say whether the bound was kept."""
+    report = Report("engine overhead: one iteration of the engine against the loop by hand", "torch", "rayseg")
+    with tempfile.TemporaryDirectory() as folder, one_thread():
+        in_turn, by_hand = run(Path(folder))
+    ours, theirs = in_turn.loss.item(), by_hand.loss.item()
+    report.require("last loss", abs(ours - theirs) <= 1e-4 * abs(theirs), f"{ours:.7f} and {theirs:.7f}")
+    pairs = Paired(in_turn.pairs.subject[1:], in_turn.pairs.baseline[1:])
+    report.ratio("an iteration", pairs, bound=1.05, slack=0.3e-3)
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
