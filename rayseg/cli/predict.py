@@ -30,6 +30,7 @@ def predict(
     output = Output(json, quiet)
     overrides = all_overrides(overrides, cfg_options)
     result = segment(source, paths, out=out, checkpoint=checkpoint, overrides=overrides)
-    output.say(f"{result.checkpoint}: {len(result.masks)} images, masks and overlays in {result.out}")
+    count = len(result.masks)
+    output.say(f"{result.checkpoint}: {count} image{'s' * (count != 1)}, masks and overlays in {result.out}")
     output.answer(result.as_dict())
     return OK

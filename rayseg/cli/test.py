@@ -27,7 +27,8 @@ def score(
 
     out = Output(json, quiet)
     result = test(source, overrides=all_overrides(overrides, cfg_options), checkpoint=checkpoint, tta=tta)
-    out.say(f"{result.checkpoint} on {result.images} images", *_table(result.metrics), f"written to {result.path}")
+    images = f"{result.images} image{'s' * (result.images != 1)}"
+    out.say(f"{result.checkpoint} on {images}", *_table(result.metrics), f"written to {result.path}")
     out.answer(result.as_dict())
     return OK
 

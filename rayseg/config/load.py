@@ -16,7 +16,7 @@ from rayseg.config.python_file import base_list, parse_python, run_python
 from rayseg.config.references import fill_predefined, substitute_tree
 from rayseg.config.sections import SECTIONS, one_letter_from, unknown_section
 from rayseg.config.tree import ConfigDict, as_tree
-from rayseg.core.errors import ConfigError, Problem
+from rayseg.core.errors import ConfigError, Problem, nearest
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 
@@ -87,12 +87,16 @@ def read_source(path: Path, shown: str, above: tuple[Path, ...]) -> Source:
 
 
 def _read(path: Path, shown: str) -> str:
+    if not path.suffix and not path.exists():
+        raise ConfigError(Problem("no such file or directory", file=shown))
     if path.suffix not in SUFFIXES:
         raise ConfigError(Problem(f"expected a file that ends in {', '.join(SUFFIXES)}", file=shown))
     try:
         return fill_predefined(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
-        raise ConfigError(Problem("no such file", file=shown)) from None
+        close = nearest(path.stem, (file.stem for file in path.parent.glob(f"*{path.suffix}")))
+        hint = f"; did you mean {os.fspath(Path(shown).with_name(close + path.suffix))!r}?" if close else ""
+        raise ConfigError(Problem(f"no such file{hint}", file=shown)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(Problem(f"cannot be read: {error}", file=shown)) from None
     except ConfigError as error:

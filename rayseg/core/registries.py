@@ -94,4 +94,5 @@ TRACKERS = Registry(
     {
         "Console": "rayseg.tracking.console.Console",
     },
+    later=("MLflow", "WandB", "Wandb", "TensorBoard"),
 )

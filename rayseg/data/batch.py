@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from rayseg.core.errors import RaysegError
-from rayseg.core.randomness import derive_seed, forked_rng
+from rayseg.core.randomness import derive_seed, forked_rng, reseed
 from rayseg.core.sample import PixelData, SegSample
 
 Sample = dict[str, Any]
@@ -94,7 +94,7 @@ def stacked(tensors: list[Tensor]) -> Tensor | list[Tensor]:
     first = tensors[0]
     if any(tensor.shape != first.shape or tensor.dtype != first.dtype for tensor in tensors):
         return tensors
-    block: Tensor = default_collate(tensors)
+    block: Tensor = torch.stack(tensors) if get_worker_info() is None else default_collate(tensors)
     return block
 
 
@@ -118,14 +118,14 @@ class BatchSource(Dataset[Any]):
     def __getitem__(self, keys: Sequence[tuple[int, int]]) -> Any:
         """What ``collate`` makes of the samples; a ``LoadFailure`` when one of them cannot be read."""
         try:
-            with one_thread():
+            with one_thread(), forked_rng():
                 return self.collate([self._sample(*key) for key in keys])
         except RaysegError as error:
             return LoadFailure(error)
 
     def _sample(self, pass_: int, index: int) -> Sample:
-        with forked_rng(derive_seed(self.seed, pass_, index)):
-            sample: Sample = self.dataset[index]
+        reseed(derive_seed(self.seed, pass_, index))
+        sample: Sample = self.dataset[index]
         return sample
 
 

@@ -133,6 +133,8 @@ class RandomCrop(Transform):
         self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else (crop_size[0], crop_size[1])
         if min(self.crop_size) < 1:
             raise ConfigError(f"RandomCrop.crop_size: expected at least 1, found {crop_size}")
+        if not 0 < cat_max_ratio <= 1:
+            raise ConfigError(f"RandomCrop.cat_max_ratio: expected above 0 and at most 1, found {cat_max_ratio}")
         self.cat_max_ratio = cat_max_ratio
         self.ignore_index = ignore_index
         self.pad_val = pad_val

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.core.randomness import derive_seed, seed_all
 from rayseg.core.registries import HOOKS, LOOPS, METRICS, MODELS
 from rayseg.data.loader import build_dataset, build_eval_dataloader, build_train_dataloader, resolve_batch_size
-from rayseg.engine.checkpoint_store import Checkpoint, CheckpointStore
+from rayseg.engine.checkpoint_store import CheckpointStore
 from rayseg.engine.checkpointer import Checkpointer
 from rayseg.engine.host import Host
 from rayseg.engine.runner import Runner
@@ -65,8 +67,12 @@ def build_training(config: Config, host: Host, work_dir: Path, global_batch_size
     store = store_of(config, work_dir)
     attempt = distributed.on_rank0(store.claim_attempt, runner.control.group)
     distributed.on_rank0(lambda: store.clean(attempt), runner.control.group)
-    runner.start_from = distributed.on_rank0(lambda: _start(store, host), runner.control.group)
     runner.checkpointer = Checkpointer(runner, store, attempt)
+    runner.start_from = distributed.on_rank0(store.latest, runner.control.group)
+    if runner.start_from is not None:
+        runner.checkpointer.repin(runner.start_from)
+    elif (outside := host.start_from()) is not None:
+        runner.start_from = distributed.on_rank0(lambda: store.load(outside), runner.control.group)
     build_parts(runner, global_batch_size)
     for warning in store.warnings:
         runner.publish.warning(warning)
@@ -97,11 +103,6 @@ def build_testing(config: Config, host: Host, work_dir: Path) -> Runner:
     runner.model = build_model(resolve_env(config), runner.metainfo, host.device)
     register_hooks(runner)
     return runner
-
-
-def _start(store: CheckpointStore, host: Host) -> Checkpoint | None:
-    outside = host.start_from()
-    return store.latest() or (store.load(outside) if outside else None)
 
 
 def _prepare_process(runner: Runner) -> None:
@@ -200,6 +201,8 @@ def build_model(
     """
     seed_all(derive_seed(settings(config, "randomness").seed, "weights"))
     described = config["model"] if fresh and device.type != "meta" else without_pretrained(config["model"])
+    if device.type == "meta":  # a live network keeps its values
+        described = deepcopy(described)
     with device if device.type == "meta" else nullcontext():
         model: nn.Module = MODELS.build(described, metainfo=metainfo)
     return apply_env(model.to(device), settings(config, "env_cfg"))
@@ -209,8 +212,11 @@ def _build_model(runner: Runner) -> None:
     config = resolve_env(runner.cfg)
     fresh = runner.start_from is None
     runner.model = build_model(config, runner.metainfo, runner.host.device, fresh=fresh)
-    if config.get("load_from") and runner.start_from is None and runner.host.device.type != "meta":
-        report = load_weights(runner.model, config["load_from"])
+    if config.get("load_from") and fresh:
+        try:
+            report = load_weights(runner.model, config["load_from"])
+        except ConfigError as error:
+            raise ConfigError(f"load_from: {error}") from None
         for line in report.lines():
             runner.publish.log(line)
     seed_all(derive_seed(runner.seed, "rank", runner.rank))
@@ -232,13 +238,16 @@ def _build_optimization(runner: Runner) -> None:
 
 
 def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Module:
-    return nn.parallel.DistributedDataParallel(
+    ddp = nn.parallel.DistributedDataParallel
+    renamed = "forward_sync_buffers" in inspect.signature(ddp).parameters  # from torch 2.14 on
+    own_buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return ddp(
         model,
         device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
         find_unused_parameters=env.find_unused_parameters,
         gradient_as_bucket_view=env.gradient_as_bucket_view,
         bucket_cap_mb=env.bucket_cap_mb,
+        **own_buffers,
     )
 
 
@@ -248,8 +257,11 @@ def register_hooks(runner: Runner) -> None:
     for name, hook in runner.cfg["default_hooks"].items():
         if hook is not None:
             register_hook(runner, hook, name=name)
-    for hook in runner.cfg.get("custom_hooks") or []:
-        register_hook(runner, hook)
+    for index, hook in enumerate(runner.cfg.get("custom_hooks") or []):
+        try:
+            register_hook(runner, hook)
+        except ConfigError as error:
+            raise ConfigError(f"custom_hooks.{index}: {error}") from None
 
 
 def register_hook(runner: Runner, hook: Any, *, name: str | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rayseg.core import distributed
 from rayseg.engine import state
-from rayseg.engine.checkpoint_store import CheckpointStore, FileEntry
+from rayseg.engine.checkpoint_store import Checkpoint, CheckpointStore, FileEntry
 
 if TYPE_CHECKING:
     from rayseg.engine.runner import Runner
@@ -99,6 +99,10 @@ class Checkpointer:
             self._commit()
         return agreement.stop
 
+    def repin(self, checkpoint: Checkpoint) -> None:
+        """Pin a checkpoint as its manifest says, in case the run was killed between its commit and its pins."""
+        self._pin(set(checkpoint.facts["pins"]), checkpoint.iter)
+
     def _stage(self, here: int, pins: set[str]) -> None:
         started = time.perf_counter()
         facts, files = state.capture(self.runner)
@@ -119,7 +123,8 @@ class Checkpointer:
             for name, entry in of_rank.items()
         }
         name = f"iter_{staged.iter}"
-        distributed.on_rank0(lambda: self.store.commit(name, entries, staged.facts, self.attempt), group)
+        facts = {**staged.facts, "pins": sorted(staged.pins)}
+        distributed.on_rank0(lambda: self.store.commit(name, entries, facts, self.attempt), group)
         self.committed_iter = staged.iter
         self.runner.publish.event(
             "checkpoint",

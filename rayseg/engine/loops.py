@@ -55,6 +55,11 @@ class TrainLoop:
         """Whether no iteration is left."""
         raise NotImplementedError
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left, not even a validation that a stop skipped or broke off."""
+        return self.finished and not self.validation_due
+
     def _validation_count(self) -> tuple[int, int]:
         """The counter that ``val_interval`` counts in, and its last value."""
         raise NotImplementedError
@@ -175,7 +180,7 @@ class IterBasedTrainLoop(TrainLoop):
             self.epoch = runner.passes
             self.boundary()
             self.validate_if_due()
-        if not self.stopping:
+        if self.complete:
             runner.call_hook("after_train_epoch")
 
 

@@ -51,8 +51,11 @@ class RunOwner:
     def _cut_back(self, attempt: dict[str, Any]) -> None:
         if attempt["start_from"] is None:
             self.recorder.restore(0, "train", [])
+            self.iter, self.metrics = 0, {}
             return
         checkpoint = self.store.load(attempt["start_from"])
         records = [Record(**record) for record in json.loads(checkpoint.read(RECORDS_FILE))]
         self.recorder.restore(checkpoint.iter, checkpoint.facts["phase"], records)
         self.iter = checkpoint.iter
+        validated = [record.data for record in records if record.mode == "val"]
+        self.metrics = validated[-1] if validated else {}

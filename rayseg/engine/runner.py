@@ -116,8 +116,10 @@ class Runner:
 
     @property
     def iter(self) -> int:
-        """Completed iterations; the one that is running does not count yet."""
-        return self.train_loop.iter if self.train_loop else 0
+        """Completed iterations; the one that is running does not count yet. Without a loop, the checkpoint's."""
+        if self.train_loop is not None:
+            return self.train_loop.iter
+        return self.start_from.iter if self.start_from is not None else 0
 
     @property
     def epoch(self) -> int:
@@ -194,7 +196,7 @@ class Runner:
             self._begin()
             with self._end_stage("after_train"):
                 self.loop.run()
-        outcome = {"status": "finished" if self.loop.finished else "interrupted", "iter": self.iter}
+        outcome = {"status": "finished" if self.loop.complete else "interrupted", "iter": self.iter}
         self.publish.event("ended", **outcome)
         return outcome
 
@@ -245,9 +247,9 @@ class Runner:
 
     @contextmanager
     def _run_stages(self) -> Iterator[None]:
-        self.call_hook("before_run")
         try:
             with self._end_stage("after_run"):
+                self.call_hook("before_run")
                 yield
         finally:
             self.close()

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,6 +29,8 @@ STATE_FORMAT = 1
 MODEL_FILE = "model.safetensors"
 TRAINING_FILE = "training_state.pt"
 RECORDS_FILE = "records.json"
+# Exactly these: a subclass such as numpy.float64, which is a float, is stored as code.
+PLAIN = (type(None), bool, int, float, str, bytes, torch.Tensor, torch.nn.Parameter)
 
 
 def rank_file(rank: int) -> str:
@@ -199,12 +202,14 @@ def assert_plain(value: Any, where: str) -> None:
     Raises:
         CheckpointError: the message says where the value stands, what it is, and what is allowed.
     """
-    if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
+    kind = type(value)
+    if kind in PLAIN:
         return
-    if isinstance(value, dict):
+    if kind in (dict, OrderedDict):
         for key, item in value.items():
+            assert_plain(key, f"{where}, key {key!r},")
             assert_plain(item, f"{where} {key!r}")
-    elif isinstance(value, list | tuple):
+    elif kind in (list, tuple, torch.Size):
         for index, item in enumerate(value):
             assert_plain(item, f"{where} [{index}]")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,15 @@ import torch
 from torch import nn
 
 from rayseg.core import distributed
+from rayseg.core.errors import RaysegError
 from rayseg.core.randomness import forked_rng
 from rayseg.engine.buffers import load_buffers, named_buffers
 from rayseg.models.normalization import whole_share
 
 if TYPE_CHECKING:
     from rayseg.optim.wrapper import OptimWrapper
+
+UNUSED_PARAMETERS = "Expected to have finished reduction in the prior iteration"  # how DDP's message begins
 
 
 class TrainStep:
@@ -37,7 +41,7 @@ class TrainStep:
         if self.micro_batches > 1:
             return self._in_pieces(data_batch)
         with self.optim_wrapper.optim_context(self.model):
-            losses = self.model(data_batch["inputs"], data_batch["data_samples"], mode="loss")
+            losses = self._losses(data_batch)
         self.optim_wrapper.update_params(losses["loss"])
         return {name: value.detach() for name, value in losses.items()}
 
@@ -54,10 +58,31 @@ class TrainStep:
 
     def _piece(self, piece: Any, pieces: int, *, is_last: bool) -> dict[str, torch.Tensor]:
         with self.optim_wrapper.optim_context(self.model, sync=None if is_last else False):
-            losses: dict[str, torch.Tensor] = self.model(piece["inputs"], piece["data_samples"], mode="loss")
+            losses = self._losses(piece)
         count_in = self.optim_wrapper.update_params if is_last else self.optim_wrapper.accumulate
         count_in(losses["loss"] / pieces)
         return losses
+
+    def _losses(self, batch: Any) -> dict[str, torch.Tensor]:
+        try:
+            losses: dict[str, torch.Tensor] = self.model(batch["inputs"], batch["data_samples"], mode="loss")
+        except RuntimeError as error:
+            if UNUSED_PARAMETERS in str(error):
+                raise RaysegError(_unused(self.model, str(error))) from error
+            raise
+        return losses
+
+
+def _unused(model: nn.Module, message: str) -> str:
+    """What DDP says of parameters without a gradient, with their names."""
+    listed = re.search(r"did not receive grad for rank \d+: ([\d ]+)", message)
+    trained = [name for name, value in distributed.unwrap(model).named_parameters() if value.requires_grad]
+    names = [trained[int(index)] for index in (listed[1].split() if listed else ())]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return (
+        f"model: no loss depends on {shown or 'some of the parameters'}, so their gradients never come; leave them out "
+        "of the network, or say env_cfg.find_unused_parameters=True"
+    )
 
 
 def split_batch(data_batch: Any, pieces: int) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import DataBatch, Hook, Outputs
-from rayseg.optim.averaging import AveragedWeights
+from rayseg.optim.averaging import AveragedWeights, check_averaging
 
 if TYPE_CHECKING:
     from rayseg.engine.runner import Runner
@@ -52,6 +52,7 @@ class EMAHook(Hook):
         self.begin_epoch = begin_epoch
         if self.begin_iter and self.begin_epoch:
             raise ConfigError("EMAHook: give begin_iter or begin_epoch, not both")
+        check_averaging(ema_type, momentum, gamma, interval)
         self.options: dict[str, Any] = {
             "kind": ema_type,
             "momentum": momentum,

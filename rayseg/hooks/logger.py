@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ class LoggerHook(Hook):
     ) -> None:
         self.interval = interval
         self.ignore_last = ignore_last
+        self._has_warned = False
 
     def before_run(self, runner: Runner) -> None:
         """Keep windows as long as the log needs them."""
@@ -70,7 +72,9 @@ class LoggerHook(Hook):
         """Publish when the interval is full."""
         is_last = self.is_last_train_iter(runner) and not self.ignore_last
         if is_last or self.every_n_train_iters(runner, self.interval):
-            runner.publish.scalars("train", runner.iter + 1, self.train_numbers(runner))
+            numbers = self.train_numbers(runner)
+            runner.publish.scalars("train", runner.iter + 1, numbers)
+            self._warn_of_no_number(runner, numbers.get("loss", 0.0))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Publish the metrics of a validation."""
@@ -81,6 +85,14 @@ class LoggerHook(Hook):
         """Publish the metrics of a test."""
         if metrics is not None:
             runner.publish.scalars("test", runner.iter, dict(metrics))
+
+    def _warn_of_no_number(self, runner: Runner, loss: float) -> None:
+        if not math.isfinite(loss) and not self._has_warned:
+            self._has_warned = True
+            runner.publish.warning(
+                f"the loss is {loss} at iteration {runner.iter + 1}, and training goes on; a smaller learning rate, "
+                "clip_grad or a warm-up may help, and an earlier checkpoint to resume from"
+            )
 
     def train_numbers(self, runner: Runner) -> dict[str, float]:
         """The line's numbers, the same on every rank: losses, times, lr and weight decay by group, memory."""

@@ -43,11 +43,12 @@ class RuntimeInfoHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DataBatch = None, outputs: Outputs = None
     ) -> None:
-        """Note the losses."""
+        """Note the losses, and the gradient norm of a step that was just made."""
         if not isinstance(outputs, dict):
             return
         hub = runner.message_hub
         for name, value in outputs.items():
             hub.update_scalar(f"train/{name}", value)
-        if (grad_norm := runner.optim_wrapper.grad_norm) is not None:
+        wrapper = runner.optim_wrapper
+        if wrapper.at_boundary and (grad_norm := wrapper.grad_norm) is not None:
             hub.update_scalar("train/grad_norm", grad_norm)

@@ -120,7 +120,8 @@ def _build_loss(config: Any, *, num_classes: int, ignore_index: int) -> tuple[nn
                 value = arguments.pop(key)
                 weight = value if key == "loss_weight" else weight
         config = arguments
-    loss = LOSSES.build(config, num_classes=num_classes, ignore_index=ignore_index)
+    supplied = {"num_classes": num_classes, "ignore_index": ignore_index}
+    loss = LOSSES.build(config, **({} if _has_no_constructor(config) else supplied))
     if not callable(loss) or isinstance(loss, type):
         raise ConfigError(f"model.loss: expected a loss, called with (logits, labels); found {loss!r}")
     name = name or getattr(loss, "loss_name", None) or _default_name(loss)
@@ -131,6 +132,12 @@ def _build_loss(config: Any, *, num_classes: int, ignore_index: int) -> tuple[nn
     if weight != 1.0 or not isinstance(loss, nn.Module):
         loss = _Weighted(loss, weight)
     return loss, name
+
+
+def _has_no_constructor(config: Any) -> bool:
+    """Whether a loss is a module without one of its own; torch's says that it takes anything, and does not."""
+    kind = LOSSES.resolve(config["type"]) if isinstance(config, Mapping) and config.get("type") is not None else None
+    return getattr(kind, "__init__", None) is nn.Module.__init__
 
 
 def _arguments_of(kind: Any) -> set[str]:

@@ -85,11 +85,19 @@ def class_weight_tensor(class_weight: Sequence[float] | None, num_classes: int |
 
 
 def flat_pixels(logits: Tensor) -> Tensor:
-    """(B, C, H, W) as (B·H·W, C).
-
-    One row per pixel, because cross entropy over two dimensions has no deterministic kernel on CUDA (pytorch#71367).
-    """
+    """(B, C, H, W) as (B·H·W, C)."""
     return logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+
+
+def deterministic_form(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and labels in a form of which cross entropy is deterministic.
+
+    Over two dimensions it has no deterministic kernel on CUDA (pytorch#71367), so there each pixel becomes a row; a
+    CPU is more than twice as fast without that copy.
+    """
+    if logits.device.type == "cpu":
+        return logits, labels
+    return flat_pixels(logits), labels.reshape(-1)
 
 
 class CrossEntropyLoss(PixelLoss):
@@ -137,8 +145,7 @@ class CrossEntropyLoss(PixelLoss):
             total = self._binary_sum(logits, labels)
         else:
             total = F.cross_entropy(
-                flat_pixels(logits),
-                labels.reshape(-1),
+                *deterministic_form(logits, labels),
                 weight=self.class_weight,
                 ignore_index=self.ignore_index,
                 reduction="sum",

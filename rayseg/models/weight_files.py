@@ -19,7 +19,7 @@ from rayseg.core.errors import ConfigError
 
 # Where trainers put a model's weights in a saved dict: MM, Lightning, timm, torchvision, DINO.
 _NESTED = ("state_dict", "model_state_dict", "model", "module", "network", "net", "teacher")
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
 MODEL_FILE = "model.safetensors"
 
 
@@ -77,7 +77,7 @@ def _model_file_in(folder: Path) -> Path:
 def _nearby(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; there is no directory {path.parent}"
-    files = sorted(file.name for file in path.parent.iterdir() if file.suffix in _SUFFIXES)
+    files = sorted(file.name for file in path.parent.iterdir() if file.suffix in SUFFIXES)
     return f"; beside it are {', '.join(files[:5])}" if files else ""
 
 
@@ -158,7 +158,8 @@ def _read_pickle(path: Path, source: str, trust: bool) -> Any:
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{source}: could not be read without running code that it may hold ({_short(error)}); if you trust where "
-            "it comes from, say --trust-checkpoint"
+            "it comes from, read it with rayseg.models.weight_files.read_weights(path, trust=True) and save what that "
+            "gives as .safetensors"
         ) from error
 
 

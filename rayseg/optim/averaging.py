@@ -49,7 +49,7 @@ class AveragedWeights:
         interval: int = 1,
         update_buffers: bool = False,
     ) -> None:
-        _check(kind, momentum, gamma, interval)
+        check_averaging(kind, momentum, gamma, interval)
         self.kind = kind
         self.momentum = momentum
         self.gamma = gamma
@@ -150,7 +150,8 @@ class AveragedWeights:
             tensor.copy_(values[name])
 
 
-def _check(kind: str, momentum: float, gamma: float, interval: int) -> None:
+def check_averaging(kind: str, momentum: float, gamma: float, interval: int) -> None:
+    """Raise ConfigError for values that make no average."""
     if kind not in KINDS:
         raise ConfigError(
             f"EMAHook.ema_type: expected one of {', '.join(KINDS)}, found {kind!r}{did_you_mean(kind, KINDS)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.orchestration.worker import cores
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+CONNECT_SECONDS = 10.0
 
 
 def asked(scaling: Scaling, gpus: int) -> dict[str, float]:
@@ -32,8 +35,9 @@ def local_gpus() -> int:
 
 
 def names_a_cluster() -> bool:
-    """Whether the run goes to a cluster that is already up."""
-    return bool(os.environ.get("RAY_ADDRESS"))
+    """Whether the run goes to a cluster that is already up: a named one, or the one this process is connected to."""
+    ray = sys.modules.get("ray")
+    return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
 
 
 def require_local(scaling: Scaling) -> None:
@@ -79,22 +83,45 @@ def _connect(scaling: Scaling) -> None:
     if address == "local":
         local = {"num_cpus": cores(), "include_dashboard": True, "dashboard_port": 0}
     try:
+        _require_listener(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **local)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise ConfigError(f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)})") from None
 
 
+def _require_listener(address: str) -> None:
+    """Raise an OSError where nothing listens at ``host:port``: Ray itself would try for ever, and print a lot."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.rpartition("//")[2].strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
 def _require(scaling: Scaling, each: dict[str, float], nodes: list[dict[str, float]], place: str) -> None:
-    fits = sum(min(int(node.get(name, 0) / amount + 1e-9) for name, amount in each.items()) for node in nodes)
+    fits = _room(each, nodes, scaling)
     if scaling.num_workers <= fits:
         return
     names = sorted(each)
     there = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in names)
     wanted = ", ".join(f"{each[name]:g} {name}" for name in names)
+    how = f" by scaling.strategy={scaling.strategy!r}" if scaling.strategy.startswith("STRICT") else ""
+    fewer = f"--workers {fits}, " if fits else ""
     raise ConfigError(
         f"scaling.num_workers: {scaling.num_workers} workers of {wanted} each can never be placed: {place} has "
-        f"{there}, room for {fits}; use --workers {max(fits, 1)}, a smaller scaling.resources_per_worker, or --local"
+        f"{there}, room for {fits}{how}; use {fewer}a smaller scaling.resources_per_worker, or --local"
     )
+
+
+def _room(each: dict[str, float], nodes: list[dict[str, float]], scaling: Scaling) -> int:
+    """How many workers the nodes hold when nothing else runs, placed as ``scaling.strategy`` says."""
+    of_node = [
+        min((int(node.get(name, 0) / amount + 1e-9) for name, amount in each.items()), default=scaling.num_workers)
+        for node in nodes
+    ]
+    if scaling.strategy == "STRICT_PACK":
+        return max(of_node, default=0)
+    if scaling.strategy == "STRICT_SPREAD":
+        return sum(fits > 0 for fits in of_node)
+    return sum(of_node)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rayseg.engine.build import build_testing, run_name, store_of
 from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.engine.host import LocalHost
 from rayseg.engine.state import load_model_file
+from rayseg.models.weight_files import SUFFIXES
 from rayseg.models.weights import load_weights
 from rayseg.orchestration.results import TestResult
 from rayseg.orchestration.run_dir import based
@@ -23,6 +25,7 @@ from rayseg.tracking.files import replace_file
 from rayseg.tracking.json_lines import encode
 
 NEEDED = ("model",)
+NAMED = ("best", "last")
 
 
 def test(
@@ -51,10 +54,12 @@ def test(
         CheckpointError: the checkpoint is damaged, or not of this model.
     """
     extra = {"model.test_cfg.flip": True} if tta else {}
-    config, run_dir, _ = read_trained(source, overrides, extra)
+    config, run_dir, from_run = read_trained(source, overrides, extra)
+    found = find_checkpoint(config, run_dir, checkpoint, from_run=from_run)
     prepend_import_path(*import_path_of(config))
     runner = build_testing(config, LocalHost(console.write if console is not None else None), run_dir)
-    name = load_trained(runner.model, config, run_dir, checkpoint, runner.metainfo)
+    name = load_trained(runner.model, found, checkpoint, runner.metainfo)
+    runner.start_from = found  # pictures go under its iteration
     metrics = runner.test()
     assert metrics is not None, "nothing asks a test to stop"
     assert runner.test_loop is not None
@@ -77,15 +82,14 @@ def read_trained(source: Source, overrides: Overrides, extra: Overrides = ()) ->
 
 
 def load_trained(
-    model: torch.nn.Module, config: Config, run_dir: Path, which: str, metainfo: dict[str, Any] | None = None
+    model: torch.nn.Module, checkpoint: Checkpoint | None, which: str, metainfo: dict[str, Any] | None = None
 ) -> str:
-    """Put a checkpoint's weights into a model; returns the checkpoint's name.
+    """Put weights into a model; returns the checkpoint's name, or the stem of the file ``which`` without one.
 
     Raises:
-        ConfigError: no such checkpoint; weights that do not fit; other classes than the data set's.
-        CheckpointError: it is damaged.
+        ConfigError: weights that do not fit; other classes than the data set's.
+        CheckpointError: the checkpoint does not fit the config's model.
     """
-    checkpoint = find_checkpoint(config, run_dir, which)
     if checkpoint is None:
         load_weights(model, which, strict=True)
         return Path(which).stem
@@ -102,17 +106,31 @@ def load_trained(
     return checkpoint.name
 
 
-def find_checkpoint(config: Config, run_dir: Path, which: str) -> Checkpoint | None:
-    """The run's checkpoint, or None where ``which`` is a file of weights."""
+def find_checkpoint(config: Config, run_dir: Path, which: str, *, from_run: bool) -> Checkpoint | None:
+    """The checkpoint that ``which`` means, or None where it is a file of weights; logs what was passed over.
+
+    Args:
+        from_run: ``run_dir`` is what the user named, not a config.
+
+    Raises:
+        ConfigError: no such checkpoint, or it is damaged.
+    """
     if os.path.isfile(which) or "://" in which:
         return None
     store = store_of(config, run_dir)
+    if not from_run and which in NAMED and store.is_empty():
+        raise ConfigError("no checkpoint: name a run directory instead of its config, or say --checkpoint PATH")
+    if Path(which).suffix in SUFFIXES and not Path(which).exists():
+        raise ConfigError(f"--checkpoint {which}: no such file")
     if which == "best" and not store.pins():
         which = "last"
     try:
-        return store.load(which)
+        checkpoint = store.load(which)
     except CheckpointError as error:
         raise ConfigError(f"--checkpoint {which}: {error}") from None
+    for warning in store.warnings:
+        logging.getLogger("rayseg").warning("warning: %s", warning)
+    return checkpoint
 
 
 def _data_name(config: Config) -> str:

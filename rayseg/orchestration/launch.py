@@ -16,7 +16,6 @@ from rayseg.config.settings import Failure, Scaling
 from rayseg.data.home import rayseg_home
 from rayseg.engine.host import LocalHost
 from rayseg.engine.owner import RunOwner
-from rayseg.orchestration.cluster import connected
 from rayseg.orchestration.mailbox import Mailbox
 from rayseg.orchestration.stop import StopSignals
 from rayseg.orchestration.worker import WorkerArguments, train_worker
@@ -32,21 +31,24 @@ def run_here(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals) 
     build_training(config, LocalHost(owner.receive, stop=stop), run_dir).train()
 
 
-def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals) -> None:
-    """Train in Ray Train workers; ``fit`` runs in a thread, since on the main one Ray's own Ctrl-C would not save."""
-    with connected(settings(config, "scaling")) as resources:
-        import ray
+def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals, resources: dict[str, float]) -> None:
+    """Train in Ray Train workers; ``fit`` runs in a thread, since on the main one Ray's own Ctrl-C would not save.
 
-        mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
-        arguments = WorkerArguments(config, run_dir, mailbox, os.getcwd(), str(rayseg_home()))
-        scratch = run_dir / ".ray"
-        launch = _Launch(_trainer(arguments, resources, scratch))
-        try:
-            _own(launch, mailbox, owner, stop)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        if launch.error is not None:
-            raise launch.error
+    Args:
+        resources: what each worker asks for, of the cluster that this process is connected to.
+    """
+    import ray
+
+    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    arguments = WorkerArguments(config, run_dir, mailbox, os.getcwd(), str(rayseg_home()))
+    scratch = run_dir / ".ray"
+    launch = _Launch(_trainer(arguments, resources, scratch))
+    try:
+        _own(launch, mailbox, owner, stop)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if launch.error is not None:
+        raise launch.error
 
 
 class _Launch:

@@ -91,7 +91,7 @@ def _groups(runner: Runner) -> list[dict[str, Any]]:
             "name": group.get("name", ""),
             "tensors": len(group["params"]),
             "parameters": sum(p.numel() for p in group["params"]),
-            "lr": float(group["lr"]),
+            "lr": float(group.get("initial_lr", group["lr"])),
             "weight_decay": float(group.get("weight_decay", 0.0)),
         }
         for group in runner.optim_wrapper.param_groups

@@ -19,6 +19,7 @@ from rayseg.data.decode import read_image
 from rayseg.data.files import IMAGE_SUFFIXES, walk
 from rayseg.data.pipeline import Pipeline
 from rayseg.engine.build import build_model
+from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.engine.host import LocalHost
 from rayseg.hooks.visualization import picture_of
 from rayseg.orchestration.evaluation import find_checkpoint, load_trained, read_trained
@@ -53,14 +54,15 @@ def predict(
         DataError: an image cannot be read.
     """
     images = find_images([inputs] if isinstance(inputs, str | os.PathLike) else list(inputs))
-    config, run_dir, _ = read_trained(source, overrides)
+    config, run_dir, from_run = read_trained(source, overrides)
+    found = find_checkpoint(config, run_dir, checkpoint, from_run=from_run)
+    target = _writable(Path(out) if out is not None else run_dir / "predictions")
     prepend_import_path(*import_path_of(config))
-    metainfo = _metainfo(config, run_dir, checkpoint)
+    metainfo = _metainfo(config, found)
     device = LocalHost().device
     model = build_model(resolve_env(config), metainfo, device).eval()
-    name = load_trained(model, config, run_dir, checkpoint)
+    name = load_trained(model, found, checkpoint)
     pipeline = Pipeline(_pipeline(config), metainfo["ignore_index"], test_mode=True)
-    target = Path(out) if out is not None else run_dir / "predictions"
     masks, overlays = [], []
     for path, relative in images:
         sample = segment(model, pipeline, path)
@@ -114,9 +116,17 @@ def find_images(inputs: Sequence[Paths]) -> list[tuple[Path, PurePath]]:
     return [(path, name) for name, path in found.items()]
 
 
-def _metainfo(config: Config, run_dir: Path, which: str) -> dict[str, Any]:
+def _writable(out: Path) -> Path:
+    """The directory for the results, made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    return out
+
+
+def _metainfo(config: Config, checkpoint: Checkpoint | None) -> dict[str, Any]:
     """Classes and palette: from the checkpoint, so that no data set is needed; else from the test data."""
-    checkpoint = find_checkpoint(config, run_dir, which)
     if checkpoint is not None:
         return dict(checkpoint.facts["metainfo"])
     for mode in ("test", "val", "train"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from rayseg.config import Config, config_import_path
-from rayseg.core.errors import ConfigError, RaysegError
+from rayseg.config import Config, config_import_path, settings
+from rayseg.core.errors import ConfigError, Problem, RaysegError
 from rayseg.data.build import preflight
 from rayseg.engine.build import build_parts
 from rayseg.engine.checkpoint_store import Checkpoint
@@ -15,22 +17,55 @@ from rayseg.engine.host import LocalHost
 from rayseg.engine.runner import Runner
 
 MASKS_READ = 64
+TRIED_SIZE = (64, 64)
+KEY = re.compile(r"[a-z_]+(\.\w+)*(?=: )")
 
 
 def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None = None) -> Runner:
     """A runner with every part of the run, whose model has shapes and no values; nothing is written.
 
-    Up to 64 masks of each split are read, and every hook may refuse the run.
+    Up to 64 masks of each split are read, the network is tried once, and every hook may refuse the run.
 
     Raises:
-        ConfigError: what would have gone wrong at the start, on one line.
+        ConfigError: what would have gone wrong at the start, on a line each.
     """
-    with config_import_path(config):
-        preflight(config, masks=MASKS_READ)
-        runner = _built(config, run_dir, start_from)
-        for hook in runner.hooks:
-            hook.check(runner)
+    try:
+        with config_import_path(config):
+            preflight(config, masks=MASKS_READ)
+            runner = _built(config, run_dir, start_from)
+            _try_network(runner)
+            for hook in runner.hooks:
+                hook.check(runner)
+    except ConfigError as error:
+        raise ConfigError(_located(problem, config) for problem in error.problems) from error.__cause__
     return runner
+
+
+def _try_network(runner: Runner) -> None:
+    """One forward pass, for the shape of what the network gives; what fails for another reason is left to the run."""
+    if settings(runner.cfg, "env_cfg").compile:
+        return
+    model = runner.model
+    images = torch.zeros((2, 3, *TRIED_SIZE), device=next(model.parameters()).device)
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(images, mode="tensor")
+    except ConfigError:
+        raise
+    except Exception:
+        return
+    finally:
+        model.train(was_training)
+
+
+def _located(problem: Problem, config: Config) -> Problem:
+    """With the file that set the key which the message begins with, where it names none itself."""
+    begins = KEY.match(problem.message)
+    key = problem.key or (begins[0] if begins else "")
+    if problem.file or key.partition(".")[0] not in config:
+        return problem
+    return replace(problem, file=config.origin(key))
 
 
 def _built(config: Config, run_dir: Path, start_from: Checkpoint | None) -> Runner:

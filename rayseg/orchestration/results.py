@@ -25,7 +25,7 @@ class RunResult(_Result):
         iter: completed iterations.
         metrics: the last validation's numbers, fractions.
         best: metric to ``{"value", "iter"}``.
-        error: what ended a failed run, on one line.
+        error: what ended a failed run and where, whole, on one line; ``log.txt`` has the traceback.
     """
 
     run_dir: Path

@@ -62,8 +62,15 @@ def choose(config: Config, work_dir: str | os.PathLike[str] | None, *, resume: b
         raise ConfigError(f"{path} already holds {what}: go on with --resume, or name another --work-dir")
     if resume and not used and not (path / CONFIG_FILE).is_file():
         raise ConfigError(f"{path} holds no run to resume; start one without --resume, or say --auto-resume")
+    if resume and checkpoint is None and not store.is_empty():
+        raise ConfigError(
+            f"{path}: no checkpoint is whole ({'; '.join(store.warnings)}); "
+            "begin anew with --auto-resume, or name another --work-dir"
+        )
     if used and (path / CONFIG_FILE).is_file():
         _refuse_changes(config, path)
+    if checkpoint is not None:
+        _refuse_less(config, checkpoint)
     return RunDir(path, named=True, start_from=checkpoint)
 
 
@@ -120,6 +127,14 @@ def _refuse_changes(config: Config, path: Path) -> None:
             Problem(f"a resume may not change it: the run has {before}, now {after}", key, config.origin(key))
             for key, before, after in changes
         )
+
+
+def _refuse_less(config: Config, checkpoint: Checkpoint) -> None:
+    wanted = config["train_cfg"].get("max_iters")
+    if wanted is not None and wanted < checkpoint.iter:
+        key = "train_cfg.max_iters"
+        done = f"found {wanted}, the run has done {checkpoint.iter} iterations already"
+        raise ConfigError(Problem(done, key, config.origin(key)))
 
 
 def _write_config(config: Config, path: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rayseg.config import Config, settings
+from rayseg.config import Config, config_import_path, settings
+from rayseg.core.errors import RaysegError
 from rayseg.core.record import Record
 from rayseg.engine.build import store_of
 from rayseg.engine.owner import RunOwner
-from rayseg.orchestration.cluster import names_a_cluster, require_local
+from rayseg.models.pretrained import fetch_pretrained
+from rayseg.orchestration.cluster import connected, names_a_cluster, require_local
 from rayseg.orchestration.launch import run_here, run_on_ray
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
@@ -57,13 +60,19 @@ def train(
     if not local and not names_a_cluster():
         require_local(scaling)
     rehearse(config, run_dir.path, run_dir.start_from)
-    config = prepare(config, run_dir)
-    recorder = RunRecorder(run_dir.path, [console] if console is not None else [])
-    owner = RunOwner(recorder, store_of(config, run_dir.path))
-    recorder.start({"name": run_dir.path.name, "command": _command(), "workers": 1 if local else scaling.num_workers})
-    if local and scaling.num_workers > 1:
-        owner.receive(_note(f"--local: one process does the work of {scaling.num_workers} workers, same global batch"))
-    return _own(owner, config, run_dir.path, local=local)
+    if run_dir.start_from is None:
+        with config_import_path(config):
+            fetch_pretrained(config["model"])
+    with nullcontext() if local else connected(scaling) as resources:
+        config = prepare(config, run_dir)
+        recorder = RunRecorder(run_dir.path, [console] if console is not None else [])
+        owner = RunOwner(recorder, store_of(config, run_dir.path))
+        workers = 1 if local else scaling.num_workers
+        recorder.start({"name": run_dir.path.name, "command": _command(), "workers": workers})
+        if workers < scaling.num_workers:
+            what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
+            owner.receive(_note(what))
+        return _own(owner, config, run_dir.path, resources)
 
 
 def plan_run(
@@ -88,12 +97,15 @@ def plan_run(
     return config, choose(config, work_dir or from_run, resume=resume, auto_resume=auto_resume)
 
 
-def _own(owner: RunOwner, config: Config, run_dir: Path, *, local: bool) -> RunResult:
-    """Run to the end and write down how it ended, whatever happens."""
+def _own(owner: RunOwner, config: Config, run_dir: Path, resources: dict[str, float] | None) -> RunResult:
+    """Run to the end and write down how it ended, whatever happens; ``resources`` are a Ray worker's."""
     error: BaseException | None = None
     with StopSignals() as stop:
         try:
-            (run_here if local else run_on_ray)(config, run_dir, owner, stop)
+            if resources is None:
+                run_here(config, run_dir, owner, stop)
+            else:
+                run_on_ray(config, run_dir, owner, stop, resources)
         except (Exception, KeyboardInterrupt) as failure:
             error = failure
     if owner.ended is not None:
@@ -101,7 +113,7 @@ def _own(owner: RunOwner, config: Config, run_dir: Path, *, local: bool) -> RunR
     else:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     text = None if error is None or status == "interrupted" else _one_line(error)
-    owner.recorder.finish(status, error=_in_full(error) if text else None)
+    owner.recorder.finish(status, error=_in_full(error) if error is not None and text else None)
     return RunResult(run_dir, status, owner.iter, owner.metrics, owner.best, text)
 
 
@@ -110,14 +122,19 @@ def _note(message: str) -> Record:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """What happened and where, whole; the exception's class only where the message was not made for people."""
+    message = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if not isinstance(error, RaysegError):
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    notes = [note for note in getattr(error, "__notes__", ()) if "\n" not in note]
+    return message + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _in_full(error: BaseException | None) -> str:
+def _in_full(error: BaseException) -> str:
+    """The line, and below it the traceback."""
     import traceback
 
-    return "".join(traceback.format_exception(error)) if error is not None else ""
+    return f"{_one_line(error)}\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
 def _command() -> list[str]:

@@ -1,0 +1,115 @@
+"""One Ray, one small data set on disk, and one undisturbed run for all tests here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rayseg.orchestration import train
+from rayseg.orchestration.results import RunResult
+
+CONFIG = """
+model = dict(type='Segmentor', net=dict(type='user_code.BatchNormNet'), loss=dict(type='CrossEntropyLoss'),
+             data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[64.0, 64.0, 64.0]))
+train_dataloader = dict(batch_size=2, dataset=dict(type='FolderDataset', data_root={root!r}, split='train',
+    pipeline=[dict(type='RandomCrop', crop_size=(16, 16)), dict(type='RandomFlip', prob=0.5)]))
+val_dataloader = dict(dataset=dict(split='val'))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=12, val_interval=6)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05, momentum=0.9))
+param_scheduler = [dict(type='PolyLR', power=0.9, begin=0, end=12, by_epoch=False)]
+default_hooks = dict(logger=dict(type='LoggerHook', interval=2),
+                     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4, save_best='mIoU'))
+custom_hooks = [dict(type='EMAHook', momentum=0.2)]
+randomness = dict(seed=3, threads=1)
+env_cfg = dict(control_interval=2)
+scaling = dict(num_workers=2)
+"""
+
+
+# Ray Train makes a ray.data context, which sets options that Ray itself deprecates (use_push_based_shuffle, use_polars).
+RAYS_OWN = "ignore:`use_.*` is deprecated:DeprecationWarning"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let Ray's own warnings pass in the tests here; every other one is an error."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings(RAYS_OWN))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A user's directory: ``tiny.py``, ``user_code.py`` and a data set."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The config file."""
+        return self.path / "tiny.py"
+
+    def train(self, name: str, *hooks: dict[str, Any], **arguments: Any) -> RunResult:
+        """Run it in this process's Ray, with more hooks than the config has."""
+        overrides = {**arguments.pop("overrides", {})}
+        overrides |= {f"custom_hooks.{index}": hook for index, hook in enumerate(hooks, 1)}
+        return train(self.config, work_dir=self.path / name, overrides=overrides, **arguments)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Ten training and five validation images of 16×16 px, bright above, dark below, with noise."""
+    path = tmp_path_factory.mktemp("workspace")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 10), ("val", 5)):
+        for folder in ("images", "annotations"):
+            (path / "data" / folder / split).mkdir(parents=True)
+        for index in range(count):
+            mask = (np.arange(16)[:, None] < rng.integers(4, 12, 16)[None]).astype(np.uint8)
+            pixels = rng.integers(0, 100, (16, 16, 3)) + 100 * mask[..., None]
+            Image.fromarray(pixels.astype(np.uint8)).save(path / "data" / "images" / split / f"{index}.png")
+            Image.fromarray(mask).save(path / "data" / "annotations" / split / f"{index}.png")
+    (path / "data" / "classes.txt").write_text("dark\nbright\n")
+    (path / "tiny.py").write_text(CONFIG.format(root=str(path / "data")))
+    shutil.copy(Path(__file__).parent / "user_code.py", path)
+    return Workspace(path)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a local Ray with two CPUs, to which this process is connected."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    context = ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=True,
+        dashboard_port=0,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(workspace: Workspace, cluster: str) -> RunResult:
+    """A run of two Ray workers to which nothing happens."""
+    return workspace.train("undisturbed")
+
+
+TIMES = {"time", "iter_time", "data_time", "eta_s", "samples_per_s", "memory_mb", "host_memory_mb"}
+
+
+def apart_from_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines of ``metrics.jsonl`` without what depends on the machine's mood."""
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]

@@ -1,0 +1,69 @@
+"""kill -9 of the process that owns a run: its workers go too, and a resume leaves no trace of it in the numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from rayseg.orchestration import train
+from rayseg.orchestration.results import RunResult
+
+from tests.integration.orchestration.conftest import Workspace, apart_from_times  # isort: skip
+from tests.processes import numbers, rayseg, wait_until  # isort: skip
+
+
+def test_kill_the_driver_and_resume(workspace: Workspace, cluster: str, undisturbed: RunResult) -> None:
+    run_dir, go_on = workspace.path / "driver_killed", workspace.path / "go_on"
+    wait = {"type": "user_code.Wait", "at": 7, "done": str(go_on)}
+    command = ["train", workspace.config, f"custom_hooks.1={wait!r}", "--work-dir", run_dir]
+    with rayseg(*command, cwd=workspace.path, environment={"RAY_ADDRESS": cluster}) as driver:
+        driver.wait_for(lambda: [line for line in numbers(run_dir) if line["mode"] == "val"], 120, "a validation")
+        driver.send(signal.SIGKILL)
+        driver.finish(10)
+        wait_until(lambda: not workers_of(run_dir), 30, "the workers are gone")
+    before = [(line["mode"], line["iter"]) for line in numbers(run_dir)]
+    assert ("val", 6) in before
+
+    go_on.touch()
+    run = train(run_dir, resume=True)
+    assert (run.status, run.iter) == ("finished", 12)
+    assert apart_from_times(numbers(run_dir)) == apart_from_times(numbers(undisturbed.run_dir))
+    assert run.metrics == undisturbed.metrics
+    assert [line["iter"] for line in numbers_of_attempt(run_dir, 1)] == [6, 6]
+
+
+def numbers_of_attempt(run_dir: Path, attempt: int) -> list[dict]:
+    """What an attempt had written beyond the checkpoint from which the next one began."""
+    import json
+
+    return [json.loads(line) for line in (run_dir / f"metrics.attempt_{attempt}.jsonl").read_text().splitlines()]
+
+
+def workers_of(run_dir: Path) -> list[str]:
+    """Processes that print into the run's directory."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith(str(run_dir / "logs")):
+            found.append(str(link))
+    return found
+
+
+def test_a_named_cluster_that_is_too_small(
+    workspace: Workspace, cluster: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from rayseg.cli.main import main
+
+    run_dir = workspace.path / "too_many"
+    code = main(["train", str(workspace.config), "--workers", "50", "--work-dir", str(run_dir)])
+    printed = capfd.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert printed.err.startswith("error: scaling.num_workers: 50 workers of 1 CPU each can never be placed: the cluster")
+    assert len(printed.err.splitlines()) == 1
+    assert not run_dir.exists()

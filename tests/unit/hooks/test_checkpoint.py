@@ -1,0 +1,164 @@
+"""CheckpointHook: when it saves, how many it keeps, which is the best, and configs that it refuses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rayseg.core.errors import ConfigError
+from rayseg.engine.hook import Hook
+from rayseg.hooks.checkpoint import CheckpointHook, guess_rule, is_better
+from tests.unit.engine.training import Run, build, epochs, hooks, iterations, train
+
+
+class Scores(Hook):
+    """Makes validations give scripted numbers."""
+
+    priority = "HIGHEST"
+
+    def __init__(self, **series: list[float]) -> None:
+        self.series = {name: iter(values) for name, values in series.items()}
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        if metrics is not None:
+            metrics.update({name: next(values) for name, values in self.series.items()})
+
+
+def saved(tmp_path: Path, train_cfg: dict[str, Any], *more: Hook, **options: Any) -> Run:
+    return train(tmp_path, *more, train_cfg=train_cfg, default_hooks=hooks(**options), param_scheduler=None)
+
+
+def iters(run: Run) -> list[int]:
+    return [int(name.removeprefix("iter_")) for name in run.saved]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"interval": 4}, [4, 8, 10]),
+        ({"interval": 5}, [5, 10]),
+        ({"interval": 4, "save_last": False}, [4, 8]),
+        ({"interval": -1}, [10]),
+        ({"interval": -1, "save_last": False}, []),
+        ({"interval": 2, "save_begin": 5}, [5, 7, 9, 10]),
+        ({"interval": 3, "by_epoch": False}, [3, 6, 9, 10]),
+        ({"interval": 2, "max_keep_ckpts": 2}, [8, 10]),
+        ({"interval": 4, "max_keep_ckpts": 1}, [10]),
+    ],
+)
+def test_by_iterations(tmp_path: Path, options: dict[str, Any], expected: list[int]) -> None:
+    assert iters(saved(tmp_path, iterations(10), **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"interval": 2}, [8, 16, 20]),
+        ({"interval": 2, "by_epoch": True, "save_last": False}, [8, 16]),
+        ({"interval": -1}, [20]),
+        ({"interval": 2, "save_begin": 3}, [12, 20]),
+        ({"interval": 6, "by_epoch": False}, [6, 12, 18, 20]),
+        ({"interval": 1, "max_keep_ckpts": 2}, [16, 20]),
+    ],
+)
+def test_by_epochs(tmp_path: Path, options: dict[str, Any], expected: list[int]) -> None:
+    assert iters(saved(tmp_path, epochs(5), **options)) == expected
+
+
+def best_of(run: Run) -> list[tuple[float, int]]:
+    return [(event["value"], event["iter"]) for event in run.events("best")]
+
+
+CFG = iterations(10, val_interval=2)
+
+
+def test_the_best_is_kept_beside_the_last(tmp_path: Path) -> None:
+    scores = Scores(mIoU=[0.1, 0.7, 0.3, 0.7, 0.6])
+    run = saved(tmp_path, CFG, scores, interval=5, save_best="mIoU", max_keep_ckpts=1)
+    assert best_of(run) == [(0.1, 2), (0.7, 4)], "an equal score is no better one"
+    store = run.runner.checkpointer.store
+    assert store.pins() == {"best_mIoU": "iter_4"}
+    assert store.load("best").name == "iter_4"
+    assert iters(run) == [4, 10]
+
+
+def test_a_best_at_a_saved_iteration_pins_it(tmp_path: Path) -> None:
+    run = saved(tmp_path, CFG, Scores(mIoU=[0.5, 0.4, 0.3, 0.2, 0.1]), interval=2, save_best="auto", max_keep_ckpts=2)
+    assert run.runner.checkpointer.store.pins() == {"best_mIoU": "iter_2"}
+    assert iters(run) == [2, 8, 10]
+    assert [event["name"] for event in run.events("checkpoint")].count("iter_2") == 1
+
+
+def test_several_metrics_have_their_own_best(tmp_path: Path) -> None:
+    scores = Scores(mIoU=[0.1, 0.9, 0.2, 0.2, 0.2], loss=[5.0, 4.0, 1.0, 3.0, 2.0])
+    run = saved(tmp_path, CFG, scores, interval=-1, save_best=["mIoU", "loss"], max_keep_ckpts=1)
+    assert run.runner.checkpointer.store.pins() == {"best_loss": "iter_6", "best_mIoU": "iter_4"}
+    assert iters(run) == [4, 6, 10]
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    scores = Scores(mIoU=[math.nan, 0.2, math.nan, 0.1, math.inf])
+    run = saved(tmp_path, CFG, scores, save_best="mIoU")
+    assert best_of(run) == [(0.2, 4), (math.inf, 10)]
+
+
+def test_a_given_rule_wins(tmp_path: Path) -> None:
+    run = saved(tmp_path, CFG, Scores(mIoU=[0.5, 0.4, 0.45, 0.3, 0.6]), save_best="mIoU", rule="less")
+    assert [at for _, at in best_of(run)] == [2, 4, 8]
+
+
+def test_the_best_survives_a_restart(tmp_path: Path) -> None:
+    saved(tmp_path, iterations(4, val_interval=2), Scores(mIoU=[0.1, 0.7]), save_best="mIoU")
+    again = saved(tmp_path, iterations(8, val_interval=2), Scores(mIoU=[0.1, 0.6, 0.5]), save_best="mIoU")
+    assert again.runner.checkpointer.store.pins() == {"best_mIoU": "iter_4"}
+
+
+def test_a_best_from_before_the_restart_is_told_again(tmp_path: Path) -> None:
+    """The owner may not have written it down."""
+    cfg = iterations(6, val_interval=2)
+    saved(tmp_path, iterations(6, val_interval=2), Scores(mIoU=[0.1, 0.7, 0.2]), interval=6, save_best="mIoU")
+    again = saved(tmp_path, cfg, Scores(mIoU=[0.3]), save_best="mIoU")
+    assert best_of(again)[0] == (0.7, 4)
+
+
+def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
+    run = build(tmp_path, default_hooks=hooks(save_best="mIuo"))
+    with pytest.raises(ConfigError, match=r"save_best: .*mIuo.*did you mean 'mIoU'"):
+        run.runner.train()
+    assert run.scalars("train") == {}
+
+
+def test_epochs_in_an_iteration_loop_are_refused(tmp_path: Path) -> None:
+    runner = build(tmp_path, default_hooks=hooks(by_epoch=True)).runner
+    hook = next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+    with pytest.raises(ConfigError, match="default_hooks.checkpoint.by_epoch: True in an iteration loop"):
+        hook.check(runner)
+
+
+def test_a_best_needs_a_validation(tmp_path: Path) -> None:
+    runner = build(tmp_path, default_hooks=hooks(save_best="auto"), val_dataloader=None).runner
+    with pytest.raises(ConfigError, match="save_best: there is no validation; give val_dataloader"):
+        runner.train()
+
+
+def test_as_many_rules_as_metrics() -> None:
+    with pytest.raises(ConfigError, match="2 rules for the 1 metrics of save_best"):
+        CheckpointHook(save_best="mIoU", rule=["less", "greater"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "rule"), [("mIoU", "greater"), ("IoU.land", "greater"), ("aAcc", "greater"), ("loss", "less")]
+)
+def test_rules_are_guessed_from_names(metric: str, rule: str) -> None:
+    assert guess_rule(metric) == rule
+
+
+def test_better_is_strict() -> None:
+    assert is_better(0.1, None, "greater")
+    assert is_better(0.2, 0.1, "greater")
+    assert not is_better(0.1, 0.1, "greater")
+    assert is_better(0.1, 0.2, "less")
+    assert not is_better(0.2, 0.1, "less")

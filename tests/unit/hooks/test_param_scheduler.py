@@ -1,0 +1,63 @@
+"""ParamSchedulerHook: schedules step by iterations or by epochs, and never both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rayseg.engine.hook import Hook
+from tests.unit.engine.training import epochs, iterations, sgd, train
+
+
+class Rates(Hook):
+    """The learning rate that each iteration uses."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self.rates.append(runner.optim_wrapper.param_groups[0]["lr"])
+
+
+def rates(tmp_path: Path, train_cfg: dict[str, Any], *schedulers: dict[str, Any], **sections: Any) -> list[float]:
+    hook = Rates()
+    train(tmp_path, hook, train_cfg=train_cfg, param_scheduler=list(schedulers), **sections)
+    return [rate / 0.05 for rate in hook.rates]
+
+
+HALVE = {"type": "StepLR", "step_size": 2, "gamma": 0.5}
+
+
+def test_by_iterations(tmp_path: Path) -> None:
+    assert rates(tmp_path, iterations(6), {**HALVE, "by_epoch": False}) == pytest.approx([1, 1, 0.5, 0.5, 0.25, 0.25])
+
+
+def test_by_epochs(tmp_path: Path) -> None:
+    assert rates(tmp_path, epochs(3), {**HALVE, "step_size": 1}) == pytest.approx([1] * 4 + [0.5] * 4 + [0.25] * 4)
+
+
+def test_by_iterations_in_an_epoch_loop(tmp_path: Path) -> None:
+    found = rates(tmp_path, epochs(2), {**HALVE, "by_epoch": False})
+    assert found == pytest.approx([1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125])
+
+
+def test_both_kinds_together_multiply(tmp_path: Path) -> None:
+    by_iter = {**HALVE, "step_size": 4, "by_epoch": False}
+    by_epoch = {"type": "StepLR", "step_size": 1, "gamma": 0.1, "by_epoch": True}
+    assert rates(tmp_path, epochs(2), by_iter, by_epoch) == pytest.approx([1] * 4 + [0.05] * 4)
+
+
+def test_accumulation_does_not_slow_a_schedule(tmp_path: Path) -> None:
+    """An iteration is one batch, as in MMEngine, whether the optimizer steps or not."""
+    found = rates(tmp_path, iterations(4), {**HALVE, "by_epoch": False}, optim_wrapper=sgd(accumulative_counts=4))
+    assert found == pytest.approx([1, 1, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(("train_cfg", "longer"), [(iterations(3), iterations(6)), (epochs(1), epochs(2))])
+def test_a_resume_goes_on_where_it_was(tmp_path: Path, train_cfg: dict[str, Any], longer: dict[str, Any]) -> None:
+    step = {**HALVE, "by_epoch": False}
+    straight = rates(tmp_path / "a", longer, step)
+    first, second = rates(tmp_path / "b", train_cfg, step), rates(tmp_path / "b", longer, step)
+    assert first + second == pytest.approx(straight)
