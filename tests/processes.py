@@ -45,9 +45,9 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def numbers(run_dir: Path) -> list[dict[str, Any]]:
-    """The whole lines of ``metrics.jsonl``."""
-    path = run_dir / "metrics.jsonl"
+def numbers(run_dir: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """The whole lines of a run's ``metrics.jsonl``; none before it is there."""
+    path = run_dir / name
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 

@@ -50,6 +50,17 @@ class ScalarHistory:
         return max(self.last(window_size))
 
 
+def mean_windows(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """One state for the ranks of another world: each value is the mean over the ranks that saved ``states``."""
+    names = set.intersection(*(set(state["scalars"]) for state in states))
+    scalars = {
+        name: [sum(values) / len(values) for values in zip(*(state["scalars"][name] for state in states), strict=True)]
+        for name in states[0]["scalars"]
+        if name in names
+    }
+    return {"window": states[0]["window"], "scalars": scalars}
+
+
 class MessageHub:
     """Scalars by name (``train/loss``, ``train/time``) with a window each, and the latest infos (any value).
 

@@ -20,6 +20,7 @@ from rayseg.core.errors import CheckpointError
 from rayseg.core.randomness import derive_seed, get_rng_state, seed_all, set_rng_state
 from rayseg.core.record import Record
 from rayseg.engine.buffers import load_buffers, named_buffers, reduced_buffers
+from rayseg.engine.message_hub import mean_windows
 
 if TYPE_CHECKING:
     from rayseg.engine.checkpoint_store import Checkpoint, Writer
@@ -104,7 +105,8 @@ def restore(runner: Runner, checkpoint: Checkpoint) -> None:
     """Put a runner where the checkpoint was made. Every rank calls it.
 
     With another world size, per-rank buffers come from the saved rank of the same number (modulo the saved world
-    size), and the generators of every rank are seeded anew from (seed, iter, rank).
+    size), the windows of the log are means over the saved ranks, and the generators of every rank are seeded anew from
+    (seed, iter, rank).
 
     Raises:
         CheckpointError: a newer format, or state that does not fit the model.
@@ -131,10 +133,12 @@ def _restore_rank(runner: Runner, checkpoint: Checkpoint) -> None:
     world_size = checkpoint.facts["world_size"]
     own = load_torch(checkpoint, rank_file(runner.rank % world_size))
     load_buffers(runner.model, own["buffers"])
-    runner.message_hub.load_state_dict(own["message_hub"])
     if world_size == runner.world_size:
+        runner.message_hub.load_state_dict(own["message_hub"])
         set_rng_state(own["rng"])
     else:
+        hubs = [load_torch(checkpoint, rank_file(rank))["message_hub"] for rank in range(world_size)]
+        runner.message_hub.load_state_dict(mean_windows(hubs))
         seed_all(derive_seed(runner.seed, "resumed", checkpoint.iter, runner.rank))
 
 

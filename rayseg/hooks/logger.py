@@ -11,14 +11,17 @@ import torch
 
 from rayseg.config import settings
 from rayseg.core import distributed
+from rayseg.core.errors import ConfigError, did_you_mean
 from rayseg.engine.hook import DataBatch, Hook, Outputs
 
 if TYPE_CHECKING:
     from rayseg.config.settings import LogProcessorSettings
+    from rayseg.engine.message_hub import ScalarHistory
     from rayseg.engine.runner import Runner
 
 SMOOTHED = ("loss", "time", "data_time", "grad_norm")
 RENAMED = {"time": "iter_time"}
+STATISTICS = ("current", "mean", "min", "max")
 
 
 class LoggerHook(Hook):
@@ -57,9 +60,15 @@ class LoggerHook(Hook):
         self.ignore_last = ignore_last
         self._has_warned = False
 
+    def check(self, runner: Runner) -> None:
+        """Refuse an entry of ``log_processor.custom_cfg`` that could not be computed."""
+        self.log_processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
+        for index, item in enumerate(self.log_processor.custom_cfg):
+            _check_custom(item, f"log_processor.custom_cfg.{index}")
+
     def before_run(self, runner: Runner) -> None:
         """Keep windows as long as the log needs them."""
-        self.log_processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
+        self.check(runner)
         windows = [
             self.log_processor.window_size,
             *(item["window_size"] for item in self._custom() if "window_size" in item),
@@ -120,8 +129,7 @@ class LoggerHook(Hook):
                 smoothed = any(word in name for word in SMOOTHED)
                 means[name] = history.mean(window) if smoothed else history.current()
         for item in self._custom():
-            history = runner.message_hub.get_scalar(f"train/{item['data_src']}")
-            value = getattr(history, item["method_name"])
+            value = getattr(_history(runner, item["data_src"]), item["method_name"])
             means[item.get("log_name", item["data_src"])] = (
                 value() if item["method_name"] == "current" else value(item.get("window_size"))
             )
@@ -129,6 +137,29 @@ class LoggerHook(Hook):
 
     def _custom(self) -> list[dict[str, Any]]:
         return [item for item in self.log_processor.custom_cfg if item["data_src"] != "lr"]
+
+
+def _check_custom(item: dict[str, Any], key: str) -> None:
+    for name in ("data_src", "method_name"):
+        if not isinstance(item.get(name), str):
+            raise ConfigError(f"{key}.{name}: expected a name, found {item.get(name)!r}")
+    method, window = item["method_name"], item.get("window_size", 1)
+    if method not in STATISTICS:
+        hint = did_you_mean(method, STATISTICS)
+        raise ConfigError(f"{key}.method_name: expected one of {', '.join(STATISTICS)}, found {method!r}{hint}")
+    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+        raise ConfigError(f"{key}.window_size: expected a number of iterations, at least 1, found {window!r}")
+
+
+def _history(runner: Runner, name: str) -> ScalarHistory:
+    scalars = runner.message_hub.log_scalars
+    if f"train/{name}" not in scalars:
+        known = [key.removeprefix("train/") for key in scalars if key.startswith("train/")]
+        raise ConfigError(
+            f"log_processor.custom_cfg: nothing writes the scalar {name!r}{did_you_mean(name, known)}; "
+            f"there are {', '.join(known)}"
+        )
+    return scalars[f"train/{name}"]
 
 
 def _of_groups(runner: Runner) -> dict[str, float]:

@@ -54,7 +54,7 @@ def plan(
     scaling: Scaling = settings(config, "scaling")
     if not local and not names_a_cluster():
         require_local(scaling)
-    runner = rehearse(config, run_dir.path, run_dir.start_from)
+    runner = rehearse(config, run_dir.path, run_dir.start_from, workers=1 if local else scaling.num_workers)
     start = run_dir.start_from
     return Plan(
         {

@@ -11,7 +11,7 @@ import torch
 from rayseg.config import Config, config_import_path, settings
 from rayseg.core.errors import ConfigError, Problem, RaysegError
 from rayseg.data.build import preflight
-from rayseg.engine.build import build_parts
+from rayseg.engine.build import build_parts, share_of
 from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.engine.host import LocalHost
 from rayseg.engine.runner import Runner
@@ -21,10 +21,11 @@ TRIED_SIZE = (64, 64)
 KEY = re.compile(r"[a-z_]+(\.\w+)*(?=: )")
 
 
-def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None = None) -> Runner:
+def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None, workers: int) -> Runner:
     """A runner with every part of the run, whose model has shapes and no values; nothing is written.
 
-    Up to 64 masks of each split are read, the network is tried once, and every hook may refuse the run.
+    Up to 64 masks of each split are read, the network is tried once, every hook may refuse the run, and the global
+    batch, which a resumed run keeps, must divide by ``workers``.
 
     Raises:
         ConfigError: what would have gone wrong at the start, on a line each.
@@ -33,6 +34,7 @@ def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None = None
         with config_import_path(config):
             preflight(config, masks=MASKS_READ)
             runner = _built(config, run_dir, start_from)
+            share_of(runner.global_batch_size, workers)
             _try_network(runner)
             for hook in runner.hooks:
                 hook.check(runner)

@@ -59,7 +59,7 @@ def train(
     scaling = settings(config, "scaling")
     if not local and not names_a_cluster():
         require_local(scaling)
-    rehearse(config, run_dir.path, run_dir.start_from)
+    rehearse(config, run_dir.path, run_dir.start_from, workers=1 if local else scaling.num_workers)
     if run_dir.start_from is None:
         with config_import_path(config):
             fetch_pretrained(config["model"])

@@ -25,6 +25,10 @@ class Paired:
     subject: list[float]
     baseline: list[float]
 
+    def without_first(self) -> Paired:
+        """All but the first repetition, which warmed up."""
+        return Paired(self.subject[1:], self.baseline[1:])
+
     @property
     def ratio(self) -> float:
         """Median of the repetitions' ratios."""

@@ -26,7 +26,7 @@ from rayseg.engine.checkpoint_store import CheckpointStore, FileEntry
 from rayseg.engine.owner import RunOwner
 from rayseg.engine.storage_local import LocalStorage
 from rayseg.tracking.recorder import RunRecorder
-from tests.toys import ToyDataset, toy_config
+from tests.toys import GroupNormNet, ToyDataset, toy_config
 
 ITERS = 12
 MOMENTS = ("iteration", "window", "validation", "file", "manifest", "committed")
@@ -61,7 +61,8 @@ def _measured(write: Any) -> FileEntry:
 def config_of(options: dict[str, Any]) -> dict[str, Any]:
     """The config of a run.
 
-    ``options``: ``loop`` iter | epoch, ``accumulate``, ``ema``, ``amp``, ``loader_workers``, ``world``.
+    ``options``: ``net`` (a name, or the one with BatchNorm), ``began_with`` (the world of the config), ``world``,
+    ``loop`` iter | epoch, ``accumulate``, ``ema``, ``amp``, ``loader_workers``.
     """
     by_epoch = options["loop"] == "epoch"
     wrapper: dict[str, Any] = {
@@ -79,9 +80,13 @@ def config_of(options: dict[str, Any]) -> dict[str, Any]:
     if options["ema"]:
         hooks.append({"type": "EMAHook", "momentum": 0.2, "begin_iter": 2})
     dataset = {"type": ToyDataset, "size": 26}
+    changes: dict[str, Any] = {}
+    if options.get("net") == "GroupNormNet":
+        changes["model"] = {"type": "Segmentor", "net": {"type": GroupNormNet}}
     return toy_config(
+        **changes,
         train_dataloader={
-            "batch_size": GLOBAL_BATCH // options["world"],
+            "batch_size": GLOBAL_BATCH // options.get("began_with", options["world"]),
             "num_workers": options["loader_workers"],
             "dataset": dataset,
         },
@@ -92,7 +97,7 @@ def config_of(options: dict[str, Any]) -> dict[str, Any]:
             {"type": "PolyLR", "power": 0.9, "by_epoch": by_epoch, "begin": 0},
         ],
         custom_hooks=hooks,
-        scaling={"num_workers": options["world"]},
+        scaling={"num_workers": options.get("began_with", options["world"])},
         default_hooks={
             "logger": {"type": "LoggerHook", "interval": 2},
             "checkpoint": {

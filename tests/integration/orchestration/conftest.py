@@ -17,6 +17,7 @@ from PIL import Image
 from rayseg.orchestration import train
 from rayseg.orchestration.results import RunResult
 
+EMA = {"type": "EMAHook", "momentum": 0.2}
 CONFIG = """
 model = dict(type='Segmentor', net=dict(type='user_code.BatchNormNet'), loss=dict(type='CrossEntropyLoss'),
              data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[64.0, 64.0, 64.0]))
@@ -28,7 +29,7 @@ optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05, mo
 param_scheduler = [dict(type='PolyLR', power=0.9, begin=0, end=12, by_epoch=False)]
 default_hooks = dict(logger=dict(type='LoggerHook', interval=2),
                      checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4, save_best='mIoU'))
-custom_hooks = [dict(type='EMAHook', momentum=0.2)]
+custom_hooks = [{ema!r}]
 randomness = dict(seed=3, threads=1)
 env_cfg = dict(control_interval=2)
 scaling = dict(num_workers=2)
@@ -60,8 +61,14 @@ class Workspace:
     def train(self, name: str, *hooks: dict[str, Any], **arguments: Any) -> RunResult:
         """Run it in this process's Ray, with more hooks than the config has."""
         overrides = {**arguments.pop("overrides", {})}
-        overrides |= {f"custom_hooks.{index}": hook for index, hook in enumerate(hooks, 1)}
+        if hooks:
+            overrides["custom_hooks"] = [EMA, *hooks]
         return train(self.config, work_dir=self.path / name, overrides=overrides, **arguments)
+
+    def command(self, name: str, *hooks: dict[str, Any]) -> list[str]:
+        """The same as a command line."""
+        hook_list = f"custom_hooks={[EMA, *hooks]!r}"
+        return ["train", str(self.config), hook_list, "--work-dir", str(self.path / name)]
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +85,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             Image.fromarray(pixels.astype(np.uint8)).save(path / "data" / "images" / split / f"{index}.png")
             Image.fromarray(mask).save(path / "data" / "annotations" / split / f"{index}.png")
     (path / "data" / "classes.txt").write_text("dark\nbright\n")
-    (path / "tiny.py").write_text(CONFIG.format(root=str(path / "data")))
+    (path / "tiny.py").write_text(CONFIG.format(root=str(path / "data"), ema=EMA))
     shutil.copy(Path(__file__).parent / "user_code.py", path)
     return Workspace(path)
 

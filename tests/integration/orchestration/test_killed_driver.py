@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rayseg.cli.main import main
 from rayseg.orchestration import train
 from rayseg.orchestration.results import RunResult
 
@@ -18,8 +19,7 @@ from tests.processes import numbers, rayseg, wait_until  # isort: skip
 def test_kill_the_driver_and_resume(workspace: Workspace, cluster: str, undisturbed: RunResult) -> None:
     run_dir, go_on = workspace.path / "driver_killed", workspace.path / "go_on"
     wait = {"type": "user_code.Wait", "at": 7, "done": str(go_on)}
-    command = ["train", workspace.config, f"custom_hooks.1={wait!r}", "--work-dir", run_dir]
-    with rayseg(*command, cwd=workspace.path, environment={"RAY_ADDRESS": cluster}) as driver:
+    with rayseg(*workspace.command("driver_killed", wait), cwd=workspace.path, environment={"RAY_ADDRESS": cluster}) as driver:
         driver.wait_for(lambda: [line for line in numbers(run_dir) if line["mode"] == "val"], 120, "a validation")
         driver.send(signal.SIGKILL)
         driver.finish(10)
@@ -32,14 +32,7 @@ def test_kill_the_driver_and_resume(workspace: Workspace, cluster: str, undistur
     assert (run.status, run.iter) == ("finished", 12)
     assert apart_from_times(numbers(run_dir)) == apart_from_times(numbers(undisturbed.run_dir))
     assert run.metrics == undisturbed.metrics
-    assert [line["iter"] for line in numbers_of_attempt(run_dir, 1)] == [6, 6]
-
-
-def numbers_of_attempt(run_dir: Path, attempt: int) -> list[dict]:
-    """What an attempt had written beyond the checkpoint from which the next one began."""
-    import json
-
-    return [json.loads(line) for line in (run_dir / f"metrics.attempt_{attempt}.jsonl").read_text().splitlines()]
+    assert [line["iter"] for line in numbers(run_dir, "metrics.attempt_1.jsonl")] == [6, 6]
 
 
 def workers_of(run_dir: Path) -> list[str]:
@@ -58,12 +51,12 @@ def workers_of(run_dir: Path) -> list[str]:
 def test_a_named_cluster_that_is_too_small(
     workspace: Workspace, cluster: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from rayseg.cli.main import main
-
     run_dir = workspace.path / "too_many"
     code = main(["train", str(workspace.config), "--workers", "50", "--work-dir", str(run_dir)])
     printed = capfd.readouterr()
     assert (code, printed.out) == (2, "")
-    assert printed.err.startswith("error: scaling.num_workers: 50 workers of 1 CPU each can never be placed: the cluster")
+    assert printed.err.startswith(
+        "error: scaling.num_workers: 50 workers of 1 CPU each can never be placed: the cluster"
+    )
     assert len(printed.err.splitlines()) == 1
     assert not run_dir.exists()

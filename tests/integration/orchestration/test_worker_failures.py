@@ -62,7 +62,7 @@ def test_a_lost_run_says_why(
 ) -> None:
     hook = {"type": f"user_code.{kind}", "at": 7, "done": str(workspace.path / f"never_{kind}")}
     run_dir = workspace.path / f"lost_{kind}"
-    code = main(["train", str(workspace.config), f"custom_hooks.1={hook!r}", "--work-dir", str(run_dir), "-q"])
+    code = main([*workspace.command(f"lost_{kind}", hook), "-q"])
     printed = capfd.readouterr()
     assert (code, printed.out) == (1, "")
     errors = printed.err.splitlines()

@@ -112,7 +112,7 @@ def test_a_given_rule_wins(tmp_path: Path) -> None:
 
 def test_the_best_survives_a_restart(tmp_path: Path) -> None:
     saved(tmp_path, iterations(4, val_interval=2), Scores(mIoU=[0.1, 0.7]), save_best="mIoU")
-    again = saved(tmp_path, iterations(8, val_interval=2), Scores(mIoU=[0.1, 0.6, 0.5]), save_best="mIoU")
+    again = saved(tmp_path, iterations(8, val_interval=2), Scores(mIoU=[0.7, 0.6, 0.5]), save_best="mIoU")
     assert again.runner.checkpointer.store.pins() == {"best_mIoU": "iter_4"}
 
 

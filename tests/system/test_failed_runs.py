@@ -1,0 +1,71 @@
+"""A run that fails says so on one line, with the place; tracebacks are in log.txt. What is passed over is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import Rayseg  # isort: skip
+
+HOOK = """
+from rayseg import Hook
+
+class Refuse(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 2:
+            raise ValueError("no more\\nof this")
+"""
+NAN = """
+from torch import nn
+
+class NanLoss(nn.Module):
+    def forward(self, logits, labels):
+        return logits.sum() * float("nan")
+"""
+REASON = "ValueError: no more; of this (in hook Refuse, stage after_train_iter, at iter 2)"
+
+
+def test_an_exception_of_a_hook(rayseg: Rayseg, config: Path) -> None:
+    config.with_name("refusing.py").write_text(HOOK)
+    hooks = "custom_hooks=[dict(type='refusing.Refuse')]"
+    answer = rayseg("train", config, hooks, "--local", "--json", "--work-dir", "run")
+    assert answer.code == 1
+    assert json.loads(answer.out)["error"] == REASON
+    assert answer.errors[0] == REASON
+    assert "Traceback" not in answer.err
+    assert "Traceback" in Path("run/log.txt").read_text()
+    recorded = json.loads(Path("run/run.json").read_text())["error"]
+    assert recorded.startswith(f"{REASON}\nTraceback")
+
+
+def test_a_loss_that_is_no_number_is_told_once(rayseg: Rayseg, config: Path) -> None:
+    config.with_name("nan_loss.py").write_text(NAN)
+    loss = "model.loss=dict(_delete_=True, type='nan_loss.NanLoss')"
+    answer = rayseg("train", config, loss, "--local", "-q", "default_hooks.logger.interval=1")
+    assert answer.code == 0
+    assert [line for line in answer.err.splitlines() if "the loss is nan at iteration 1" in line] == (
+        answer.err.splitlines()
+    )
+
+
+def test_test_and_predict_tell_of_damage_and_keep_pictures_by_iteration(
+    rayseg: Rayseg, config: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    every = "default_hooks.checkpoint.interval=2"
+    assert rayseg("train", config, every, "--local", "-q", "--work-dir", "run").code == 0
+    Path("run/checkpoints/iter_4/model.safetensors").write_bytes(b"")
+    tested = rayseg("test", "run", "--json")
+    assert json.loads(tested.out)["checkpoint"] == "iter_2"
+    assert caplog.text.count("model.safetensors has 0 bytes") == 1
+    assert [path.name for path in Path("run/visuals/test").iterdir()] == ["iter_2"]
+    assert rayseg("predict", "run", data / "images" / "val" / "0.png", "-q").code == 0
+    assert caplog.text.count("model.safetensors has 0 bytes") == 2
+
+
+def test_predictions_that_cannot_be_written(rayseg: Rayseg, config: Path, data: Path) -> None:
+    assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
+    answer = rayseg("predict", "run", data / "images" / "val", "--out", data / "classes.txt")
+    assert answer.code == 2
+    assert answer.errors[0].startswith(f"--out {data / 'classes.txt'}: cannot be written")

@@ -1,0 +1,162 @@
+"""SegVisualizationHook: which images are drawn, where, and that a picture shows image, labels and prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from rayseg.core.sample import PixelData, SegSample
+from rayseg.hooks.visualization import SegVisualizationHook, picture_of, spread
+from tests.unit.engine.training import Run, iterations, train
+
+CLASSES = ["sky", "tree", "road"]
+PALETTE = [[0, 0, 255], [0, 255, 0], [255, 0, 0]]
+META = {"classes": CLASSES, "palette": PALETTE, "ignore_index": 255}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 200), st.integers(1, 9), st.integers(0, 12))
+def test_indices_are_spread_evenly(size: int, interval: int, count: int) -> None:
+    chosen = spread(size, interval, count)
+    candidates = [*range(0, size, interval)]
+    assert set(chosen) <= set(candidates)
+    assert len(chosen) == len(set(chosen)) == min(count, len(candidates))
+    if count >= 2 and candidates:
+        assert (chosen[0], chosen[-1]) == (candidates[0], candidates[-1])
+        gaps = {b - a for a, b in zip(chosen, chosen[1:], strict=False)}
+        assert not gaps or max(gaps) - min(gaps) <= interval
+
+
+def test_some_indices() -> None:
+    assert spread(100, 1, 5) == [0, 25, 50, 74, 99]
+    assert spread(3, 1, 8) == [0, 1, 2]
+    assert spread(10, 4, 8) == [0, 4, 8]
+    assert spread(10, 1, 1) == [0]
+    assert spread(10, 1, 0) == []
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five images of several sizes in subfolders."""
+    draw = np.random.default_rng(0)
+    for index in range(5):
+        name, shape = f"val/area_{index % 2}/{index}.png", (24 + 8 * index, 40)
+        write(tmp_path / "data/images" / name, draw.integers(0, 255, (*shape, 3), dtype=np.uint8))
+        write(tmp_path / "data/annotations" / name, draw.integers(0, 3, shape, dtype=np.uint8))
+    return tmp_path / "data"
+
+
+def drawn(work_dir: Path, folder: Path, **options: Any) -> Run:
+    data = {"type": "FolderDataset", "data_root": str(folder), "split": "val", "classes": CLASSES, "palette": PALETTE}
+    return train(
+        work_dir,
+        train_cfg=iterations(4, val_interval=2),
+        default_hooks={"visualization": {"type": "SegVisualizationHook", **options}},
+        val_dataloader={"batch_size": 1, "dataset": {**data, "test_mode": True}},
+        param_scheduler=None,
+    )
+
+
+def pictures(work_dir: Path) -> list[str]:
+    return sorted(str(path.relative_to(work_dir / "visuals")) for path in work_dir.glob("visuals/**/*.png"))
+
+
+def test_pictures_lie_under_the_images_relative_paths(tmp_path: Path, folder: Path) -> None:
+    run = drawn(tmp_path / "run", folder, max_images=2)
+    found = pictures(tmp_path / "run")
+    assert len(found) == 4
+    assert {Path(*Path(name).parts[:2]).as_posix() for name in found} == {"val/iter_2", "val/iter_4"}
+    assert {"/".join(Path(name).parts[-2:]) for name in found} == {"area_0/0.png", "area_1/3.png"}
+
+    told = [record for record in run.records if record.kind == "image"]
+    assert sorted(record.data["path"].removeprefix("visuals/") for record in told) == found
+    assert {(record.mode, record.iter) for record in told} == {("val", 2), ("val", 4)}
+    assert {record.data["tag"].rpartition("/")[2] for record in told} == {"0.png", "3.png"}
+
+
+@pytest.mark.parametrize(
+    ("options", "count"), [({}, 5), ({"max_images": 3}, 3), ({"interval": 2}, 3), ({"draw": False}, 0), ({"interval": 9}, 1)]
+)
+def test_how_many(tmp_path: Path, folder: Path, options: dict[str, Any], count: int) -> None:
+    drawn(tmp_path / "run", folder, **options)
+    assert len(pictures(tmp_path / "run")) == 2 * count
+
+
+def test_training_draws_nothing(tmp_path: Path) -> None:
+    train(tmp_path, train_cfg=iterations(3), val_dataloader=None)
+    assert pictures(tmp_path) == []
+
+
+def test_images_that_are_no_files_are_not_drawn(tmp_path: Path) -> None:
+    """The toys have none."""
+    train(tmp_path, train_cfg=iterations(3))
+    assert pictures(tmp_path) == []
+
+
+def sample(tmp_path: Path, labelled: bool = True) -> SegSample:
+    """A grey image whose left half is predicted as sky and the right one as road; the labels say tree everywhere."""
+    write(tmp_path / "grey.png", np.full((60, 80, 3), 100, dtype=np.uint8))
+    predicted = torch.zeros(1, 60, 80, dtype=torch.int64)
+    predicted[..., 40:] = 2
+    return SegSample(
+        img_path=str(tmp_path / "grey.png"),
+        ori_shape=(60, 80),
+        img_shape=(60, 80),
+        gt_sem_seg=PixelData(torch.ones(1, 60, 80, dtype=torch.uint8)) if labelled else None,
+        pred_sem_seg=PixelData(predicted),
+    )
+
+
+def test_a_picture_shows_labels_at_the_left_and_the_prediction_at_the_right(tmp_path: Path) -> None:
+    picture = np.asarray(picture_of(sample(tmp_path), META, alpha=0.5)).astype(int)
+    half = picture.shape[1] // 2
+    assert picture.shape[0] >= 60
+    assert half >= 80
+
+    def strongest(row: int, column: int) -> str:
+        return CLASSES[::-1][int(picture[row, column].argmax())]
+
+    assert [strongest(30, column) for column in (5, 75)] == ["tree", "tree"]
+    assert [strongest(30, half + column) for column in (5, 75)] == ["sky", "road"]
+    np.testing.assert_allclose(picture[30, half + 5], [50, 50, 177], atol=1)
+
+
+def test_without_labels_the_prediction_stands_alone(tmp_path: Path) -> None:
+    alone = picture_of(sample(tmp_path, labelled=False), META)
+    both = picture_of(sample(tmp_path), META)
+    assert both.width == 2 * alone.width
+    assert both.height == alone.height
+
+
+def test_nothing_of_the_image_is_hidden_by_the_legend(tmp_path: Path) -> None:
+    picture = np.asarray(picture_of(sample(tmp_path, labelled=False), META, alpha=0.0))
+    assert (picture == 100).all(axis=2).sum() >= 60 * 80
+
+
+def test_showing_opens_a_window(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "backend", "Agg")
+    import matplotlib.pyplot as plt
+
+    shown: list[float] = []
+    monkeypatch.setattr(plt, "pause", shown.append)
+    drawn(tmp_path / "run", folder, max_images=1, show=True, wait_time=0.5)
+    assert shown == [0.5, 0.5]
+    assert plt.get_fignums() == []
+
+
+def test_an_interval_of_zero_draws_each() -> None:
+    assert SegVisualizationHook(interval=0).interval == 1

@@ -1,0 +1,58 @@
+"""cause: the worker's own exception where Ray wraps one, and not a rank that only noticed."""
+
+from __future__ import annotations
+
+from rayseg.core.errors import DataError
+from rayseg.orchestration.launch import cause
+
+
+class RayWrapped(Exception):
+    """As Ray Train wraps a worker's exception."""
+
+    def __init__(self, text: str, base: BaseException | None = None) -> None:
+        super().__init__(text)
+        if base is not None:
+            self._base_exc = base
+
+
+class GroupError(Exception):
+    def __init__(self, failures: dict[int, BaseException]) -> None:
+        super().__init__("the worker group failed")
+        self.worker_failures = failures
+
+
+def test_other_errors_are_what_they_are() -> None:
+    error = ValueError("oh")
+    assert cause(error) is error
+    empty = GroupError({})
+    assert cause(empty) is empty
+
+
+def test_the_workers_own_exception_with_its_traceback_as_a_note() -> None:
+    own = DataError("mask.png holds 7")
+    assert cause(GroupError({0: RayWrapped("Traceback: line 3", own)})) is own
+    assert own.__notes__ == ["Traceback: line 3"]
+
+
+def test_a_failure_without_one_is_told_itself() -> None:
+    died = RayWrapped("the actor died")
+    assert cause(GroupError({1: died})) is died
+
+
+def test_the_lowest_rank_that_failed_of_itself() -> None:
+    first, second = ValueError("rank 1"), ValueError("rank 2")
+    failures: dict[int, BaseException] = {2: RayWrapped("", second), 1: RayWrapped("", first)}
+    assert cause(GroupError(failures)) is first
+
+
+def test_ranks_that_only_noticed_are_passed_over() -> None:
+    own = DataError("mask.png holds 7")
+    echoes = ["[gloo/transport/tcp/pair.cc] Read error", "Connection closed by peer [127.0.0.1]"]
+    for text in echoes:
+        failures: dict[int, BaseException] = {0: RayWrapped("", RuntimeError(text)), 1: RayWrapped("", own)}
+        assert cause(GroupError(failures)) is own
+
+
+def test_where_all_only_noticed_the_first_is_told() -> None:
+    echo = RuntimeError("Connection closed by peer")
+    assert cause(GroupError({0: RayWrapped("", echo), 1: RayWrapped("", RuntimeError("gloo"))})) is echo

@@ -1,0 +1,35 @@
+"""Mailbox: records in order, each once; the wish to stop; the reason of a restart."""
+
+from __future__ import annotations
+
+from rayseg.core.record import Record
+from rayseg.orchestration.mailbox import Mailbox
+
+
+def record(at: int) -> Record:
+    return Record("log", at, 0, 0.0)
+
+
+def test_records_are_drained_once_and_in_order() -> None:
+    mailbox = Mailbox()
+    for at in range(3):
+        mailbox.put(record(at))
+    assert [one.iter for one in mailbox.drain()] == [0, 1, 2]
+    mailbox.put(record(3))
+    assert [one.iter for one in mailbox.drain()] == [3]
+    assert mailbox.drain() == []
+
+
+def test_the_wish_to_stop_stays() -> None:
+    mailbox = Mailbox()
+    assert mailbox.stop_reason() is None
+    mailbox.request_stop("SIGTERM")
+    assert [mailbox.stop_reason(), mailbox.stop_reason()] == ["SIGTERM"] * 2
+
+
+def test_the_reason_of_a_restart_is_the_last_failure() -> None:
+    mailbox = Mailbox()
+    assert mailbox.restart_reason() == ""
+    mailbox.note_failure("rank 0: gone")
+    mailbox.note_failure("rank 1: gone")
+    assert mailbox.restart_reason() == "rank 1: gone"

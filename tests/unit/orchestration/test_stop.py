@@ -1,0 +1,67 @@
+"""StopSignals: the first signal asks, a second Ctrl-C ends, and handlers are put back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from rayseg.orchestration.stop import SIGNALS, StopSignals
+
+NUMBERS = [getattr(signal, name) for name in SIGNALS]
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_is_a_reason_to_stop(name: str) -> None:
+    with StopSignals() as stop:
+        assert stop() is None
+        os.kill(os.getpid(), getattr(signal, name))
+        assert stop() == stop.reason == name
+
+
+def test_the_first_reason_stays() -> None:
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop() == "SIGUSR1"
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop() == "SIGINT"
+
+
+def test_a_second_term_does_not() -> None:
+    """A job's manager may send it more than once."""
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop() == "SIGTERM"
+
+
+def test_handlers_are_put_back_also_after_an_error() -> None:
+    before = [signal.getsignal(number) for number in NUMBERS]
+    with pytest.raises(ZeroDivisionError), StopSignals():
+        assert [signal.getsignal(number) for number in NUMBERS] != before
+        _ = 1 / 0
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+def test_outside_the_main_thread_it_does_nothing() -> None:
+    before = [signal.getsignal(number) for number in NUMBERS]
+    inside: list[object] = []
+
+    def enter() -> None:
+        with StopSignals() as stop:
+            inside.append([signal.getsignal(number) for number in NUMBERS])
+            inside.append(stop())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert inside == [before, None]
