@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +60,24 @@ class Command:
         arguments: the program and its arguments.
         cwd: its current directory.
         environment: variables besides this process's.
+        output: a file for what it prints, which ``finish`` then does not give; needed by what prints for long.
     """
 
-    def __init__(self, arguments: list[str], cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        output: Path | None = None,
+    ) -> None:
         self.mark = uuid.uuid4().hex
         variables = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
         variables |= {"PYTHONPATH": paths, "RAYSEG_HOME": str(cwd / "home"), MARK: self.mark, **(environment or {})}
-        self.process = subprocess.Popen(
-            arguments,
-            cwd=cwd,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with output.open("wb") if output else nullcontext(subprocess.PIPE) as stream:
+            self.process = subprocess.Popen(
+                arguments, cwd=cwd, env=variables, stdout=stream, stderr=stream, text=True, start_new_session=True
+            )
 
     def __enter__(self) -> Command:
         return self

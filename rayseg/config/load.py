@@ -19,6 +19,8 @@ from rayseg.config.tree import ConfigDict, as_tree
 from rayseg.core.errors import ConfigError, Problem, nearest
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
+# Sections of older MM and slips that would be lost as helper variables which nothing reads.
+NEVER_HELPERS = ("num_workers", "lr_config", "checkpoint_config", "log_config", "evaluation", "runner")
 
 
 @dataclass
@@ -68,8 +70,8 @@ def load_config(path: str | os.PathLike[str], overrides: Iterable[str] | Mapping
     shown = os.fspath(path)
     source = read_source(Path(shown).absolute(), shown, ())
     file = Path(shown).absolute()
-    if "num_workers" in source.helpers and "num_workers" not in source.reads:
-        source.problems.append(unknown_section("num_workers", shown))
+    unread = [name for name in NEVER_HELPERS if name in source.helpers and name not in source.reads]
+    source.problems += [unknown_section(name, shown) for name in unread]
     tree = apply_overrides(source.tree, overrides, source.origins)
     return Config(tree, Provenance(file, shown, source.origins, {}, tuple(source.problems), directories_of(file)))
 

@@ -262,6 +262,18 @@ def register_hooks(runner: Runner) -> None:
             register_hook(runner, hook)
         except ConfigError as error:
             raise ConfigError(f"custom_hooks.{index}: {error}") from None
+    _warn_of_moved_hooks(runner)
+
+
+def _warn_of_moved_hooks(runner: Runner) -> None:
+    defaults = runner.cfg["default_hooks"].items()
+    moved = [name for name, hook in defaults if isinstance(hook, dict) and hook.get("priority") is not None]
+    usual, now = runner.hooks.names(usual=moved), runner.hooks.names()
+    if now != usual:
+        runner.publish.warning(
+            f"default_hooks: {', '.join(moved)} with another priority than usual: "
+            f"hooks run in the order {', '.join(now)} instead of {', '.join(usual)}"
+        )
 
 
 def register_hook(runner: Runner, hook: Any, *, name: str | None = None) -> None:

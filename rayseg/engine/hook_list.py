@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ END_STAGES = ("after_train", "after_run")
 
 @dataclass(frozen=True)
 class Registered:
-    """A hook with its place: ``name`` is the key of its saved state, unique in the run."""
+    """A hook with its place: ``name`` is the key of its saved state, unique in the run, ``number`` when it came."""
 
     name: str
     hook: Hook
     priority: int
+    number: int
 
 
 class HookList:
@@ -55,8 +56,8 @@ class HookList:
         while unique in taken:
             count += 1
             unique = f"{base}#{count}"
-        number = priority_number(hook.priority if priority is None else priority)
-        self._entries.append(Registered(unique, hook, number))
+        place = priority_number(hook.priority if priority is None else priority)
+        self._entries.append(Registered(unique, hook, place, len(self._entries)))
         self._entries.sort(key=lambda entry: entry.priority)
         for stage, calls in self._calls.items():
             calls[:] = [(entry, getattr(entry.hook, stage)) for entry in self._entries if overrides(entry.hook, stage)]
@@ -78,6 +79,14 @@ class HookList:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def names(self, usual: Collection[str] = ()) -> list[str]:
+        """The hooks' names in order; as it would be if those named in ``usual`` had their class's own priority."""
+
+        def place(entry: Registered) -> tuple[int, int]:
+            return priority_number(entry.hook.priority) if entry.name in usual else entry.priority, entry.number
+
+        return [entry.name for entry in sorted(self._entries, key=place)]
 
     def table(self) -> list[tuple[str, list[tuple[int, str]]]]:
         """For each stage with any hook: its name and the (priority, hook name) pairs in order."""

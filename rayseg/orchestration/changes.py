@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from types import FunctionType
 from typing import Any
 
 ALLOWED = (
@@ -54,5 +55,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple) and value:
         for index, item in enumerate(value):
             yield from _leaves(item, f"{path}.{index}")
+    elif isinstance(value, type | FunctionType):
+        yield path, repr(f"{value.__module__}.{value.__qualname__}")  # as the saved config names it
     elif value is not None:
         yield path, repr(value)

@@ -85,8 +85,17 @@ def _connect(scaling: Scaling) -> None:
     try:
         _require_listener(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **local)
+        _silence_raylet()
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise ConfigError(f"RAY_ADDRESS={address}: no Ray cluster answers there ({_first_line(error)})") from None
+
+
+def _silence_raylet() -> None:
+    """Ray prints the death of a worker on the driver's stdout, whatever ``init`` is told; the run's log has it."""
+    import ray._private.worker as driver
+
+    if hasattr(driver, "print_to_stdstream"):
+        driver.print_to_stdstream = lambda *_, **__: None
 
 
 def _require_listener(address: str) -> None:

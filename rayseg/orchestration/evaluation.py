@@ -50,8 +50,7 @@ def test(
         The scores, which are written to ``<run>/test/<checkpoint>_<data set>.json`` too.
 
     Raises:
-        ConfigError: something is wrong with the input.
-        CheckpointError: the checkpoint is damaged, or not of this model.
+        ConfigError: something is wrong with the input, or the checkpoint is damaged or not of this model.
     """
     extra = {"model.test_cfg.flip": True} if tta else {}
     config, run_dir, from_run = read_trained(source, overrides, extra)
@@ -87,8 +86,7 @@ def load_trained(
     """Put weights into a model; returns the checkpoint's name, or the stem of the file ``which`` without one.
 
     Raises:
-        ConfigError: weights that do not fit; other classes than the data set's.
-        CheckpointError: the checkpoint does not fit the config's model.
+        ConfigError: weights that do not fit the config's model; other classes than the data set's.
     """
     if checkpoint is None:
         load_weights(model, which, strict=True)
@@ -102,7 +100,8 @@ def load_trained(
     try:
         model.load_state_dict(load_model_file(checkpoint), strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.name} does not fit the config's model: {error}") from None
+        differences = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise ConfigError(f"model: {checkpoint.name} does not fit it: {differences}") from None
     return checkpoint.name
 
 

@@ -118,9 +118,11 @@ def _trainer(arguments: WorkerArguments, resources: dict[str, float], scratch: P
 
 def cause(error: BaseException) -> BaseException:
     """The worker's own exception where Ray wraps one; its traceback becomes a note."""
+    from rayseg.orchestration.restarts import is_echo
+
     failures = getattr(error, "worker_failures", None) or {}
     inner = [failures[rank] for rank in sorted(failures)]
-    own = [failure for failure in inner if not _is_echo(failure)] or inner
+    own = [failure for failure in inner if not is_echo(failure)] or inner
     if not own:
         return error
     first: BaseException = own[0]
@@ -129,9 +131,3 @@ def cause(error: BaseException) -> BaseException:
         return first
     base.add_note(str(first))
     return base
-
-
-def _is_echo(failure: BaseException) -> bool:
-    """Whether a rank only noticed that another one had gone."""
-    base = getattr(failure, "_base_exc", failure)
-    return isinstance(base, RuntimeError) and ("Connection" in str(base) or "gloo" in str(base).lower())

@@ -69,7 +69,7 @@ def plan(
             "length": _length(runner),
             "validations": _validations(runner),
             "checkpoints": _checkpoints(runner),
-            "notes": [*resolved(config)[1], *getattr(runner.model, "notes", ()), *_inexact(runner)],
+            "notes": [*resolved(config)[1], *getattr(runner.model, "notes", ()), *_late(runner), *_inexact(runner)],
         }
     )
 
@@ -187,6 +187,19 @@ def _checkpoint_bytes(runner: Runner) -> int | None:
     tensors = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
     moments = sum(v.numel() * v.element_size() for v in tensors)
     return int(weights + (raw if averaged else 0) + moments)
+
+
+def _late(runner: Runner) -> list[str]:
+    """Schedules that the run is too short for."""
+    notes = []
+    for schedule in runner.param_schedulers:
+        last, unit = (runner.max_epochs, "epoch") if schedule.by_epoch else (runner.max_iters, "iteration")
+        name = f"param_scheduler: {type(schedule).__name__}"
+        if schedule.begin >= last:
+            notes.append(f"{name} begins at {unit} {schedule.begin}, so it never acts: the run has {last}")
+        elif schedule.end is not None and schedule.end > last:
+            notes.append(f"{name} ends at {unit} {schedule.end}, so it is cut off: the run has {last}")
+    return notes
 
 
 def _inexact(runner: Runner) -> list[str]:

@@ -16,7 +16,9 @@ MOMENTUM = 0.001
 
 def main() -> int:
     """Measure, print, and say whether the bound was kept."""
-    report = Report("moving average of 159 tensors: AveragedWeights.update against torch._foreach_lerp_", "torch", "rayseg")
+    report = Report(
+        "moving average of 159 tensors: AveragedWeights.update against torch._foreach_lerp_", "torch", "rayseg"
+    )
     model = Blocks()
     ours = AveragedWeights(model, momentum=MOMENTUM)
     ours.update(model)

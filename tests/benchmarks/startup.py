@@ -148,7 +148,9 @@ def seconds_to_first_step(folder: Path, *command: str) -> float:
 
 def main() -> int:
     """Measure, print, and say whether the bound was kept."""
-    report = Report("from the command to the first step of 2 workers: rayseg train, a bare TorchTrainer", "ray", "torch")
+    report = Report(
+        "from the command to the first step of 2 workers: rayseg train, a bare TorchTrainer", "ray", "torch"
+    )
     pairs = Paired([], [])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -69,3 +69,10 @@ def test_predictions_that_cannot_be_written(rayseg: Rayseg, config: Path, data: 
     answer = rayseg("predict", "run", data / "images" / "val", "--out", data / "classes.txt")
     assert answer.code == 2
     assert answer.errors[0].startswith(f"--out {data / 'classes.txt'}: cannot be written")
+
+
+def test_a_checkpoint_of_another_model(rayseg: Rayseg, config: Path) -> None:
+    assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
+    answer = rayseg("test", "run", "model.net.kernel_size=3")
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert answer.errors[0].startswith("model: iter_4 does not fit it: size mismatch for net.weight")

@@ -110,3 +110,14 @@ def test_live_parts_from_python(rayseg: Rayseg, config: Path, data: Path, tmp_pa
     result = package.train(live, local=True, work_dir=tmp_path / "run")
     assert (result.status, hook.count, result.error) == ("finished", 3, None)
     assert not torch.equal(net.weight, before)
+
+
+def test_a_run_that_is_too_short_for_its_schedules_is_told(rayseg: Rayseg, config: Path) -> None:
+    schedules = "param_scheduler=[dict(type='LinearLR', end=6), dict(type='PolyLR', begin=6)]"
+    answer = rayseg("train", config, schedules, "--dry-run")
+    assert [line.split(maxsplit=1)[1] for line in answer.out.splitlines() if "param_scheduler: " in line] == [
+        "param_scheduler: LinearLR ends at iteration 6, so it is cut off: the run has 4",
+        "param_scheduler: PolyLR begins at iteration 6, so it never acts: the run has 4",
+    ]
+    (group,) = [line for line in answer.out.splitlines() if line.startswith("group")]
+    assert "lr 0.1," in group

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rayseg.config.settings import Scaling
 from rayseg.orchestration import train
+from rayseg.orchestration.cluster import connected
 from rayseg.orchestration.results import RunResult
 
 EMA = {"type": "EMAHook", "momentum": 0.2}
@@ -36,7 +36,7 @@ scaling = dict(num_workers=2)
 """
 
 
-# Ray Train makes a ray.data context, which sets options that Ray itself deprecates (use_push_based_shuffle, use_polars).
+# Ray Train makes a ray.data context, which sets options that Ray itself deprecates: use_push_based_shuffle, use_polars.
 RAYS_OWN = "ignore:`use_.*` is deprecated:DeprecationWarning"
 
 
@@ -92,20 +92,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """The address of a local Ray with two CPUs, to which this process is connected."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
+    """The address of a local Ray, started as rayseg starts it, to which this process is connected."""
+    with connected(Scaling(num_workers=2)):
+        import ray
 
-    context = ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=True,
-        dashboard_port=0,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    yield context.address_info["gcs_address"]
-    ray.shutdown()
+        yield ray.get_runtime_context().gcs_address
 
 
 @pytest.fixture(scope="session")

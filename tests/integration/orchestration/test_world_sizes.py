@@ -48,8 +48,9 @@ def test_metrics_do_not_depend_on_the_world_size(tmp_path: Path) -> None:
     for world_size in (1, 2, 3):
         run_dir = tmp_path / f"world_{world_size}"
         shutil.copytree(trained.run_dir, run_dir)
-        answers = run_ranks(validate, world_size, run_dir)
+        answers = run_ranks(validate, world_size, run_dir) if world_size > 1 else [validate(run_dir)]
         found[world_size] = answers[0][0]
         assert sum(images for _, images in answers) == IMAGES
     assert found[1]["mIoU"] > 0.1
-    assert found[1] == found[2] == found[3] == trained.metrics
+    for metrics in found.values():
+        assert metrics == pytest.approx(trained.metrics, rel=0, abs=0, nan_ok=True)

@@ -120,4 +120,4 @@ def test_predict_passes_images_and_overrides_on(
         "checkpoint": "last",
         "overrides": ["model.test_cfg.flip=True"],
     }
-    assert capsys.readouterr().out == "iter_4: 1 images, masks and overlays in o\n"
+    assert capsys.readouterr().out == "iter_4: 1 image, masks and overlays in o\n"

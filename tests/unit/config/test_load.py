@@ -166,6 +166,13 @@ def test_a_helper_one_letter_from_a_section(write: Write, helper: str, section: 
     assert [str(problem) for problem in problems] == expected
 
 
+def test_a_section_of_older_mm_is_no_helper(write: Write) -> None:
+    config = load_config(write({"a.py": "lr_config = dict(policy='poly')\nrunner = 3\nmax_iters = runner"}))
+    assert [str(problem) for problem in config.provenance.problems] == [
+        f"{config.provenance.name}: lr_config: no such section; say param_scheduler"
+    ]
+
+
 @pytest.mark.parametrize(("use", "reported"), [("", True), ("scaling = dict(num_workers=num_workers)", False)])
 def test_a_num_workers_that_nobody_reads(write: Write, use: str, reported: bool) -> None:
     config = load_config(

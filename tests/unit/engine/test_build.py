@@ -121,6 +121,26 @@ def test_a_default_hook_may_be_left_out_replaced_or_moved(tmp_path: Path) -> Non
     assert names[-2:] == ["LoggerHook", "Late"]
 
 
+def moved(tmp_path: Path, **default_hooks: Any) -> list[str]:
+    """The warnings of a run whose default hooks have these priorities."""
+    named = {name: {"type": kind, "priority": place} for name, (kind, place) in default_hooks.items()}
+    custom = [{"type": Late, "priority": 5}]
+    run = build(tmp_path, default_hooks=named, custom_hooks=custom)
+    return [event["message"] for event in run.events("warning")]
+
+
+def test_moving_a_default_hook_is_warned_about_with_both_orders(tmp_path: Path) -> None:
+    assert moved(tmp_path, logger=("LoggerHook", "LOWEST"), timer=("IterTimerHook", 5)) == [
+        "default_hooks: timer, logger with another priority than usual: hooks run in the order timer, Late, "
+        "runtime_info, sampler_seed, visualization, param_scheduler, checkpoint, logger instead of Late, "
+        "runtime_info, timer, sampler_seed, visualization, logger, param_scheduler, checkpoint"
+    ]
+
+
+def test_a_priority_that_moves_nothing_is_not(tmp_path: Path) -> None:
+    assert moved(tmp_path, logger=("LoggerHook", "BELOW_NORMAL"), checkpoint=("CheckpointHook", 95)) == []
+
+
 def test_the_same_config_builds_twice(tmp_path: Path) -> None:
     """Building takes nothing out of the config."""
     config = resolve_config(toy_config(custom_hooks=[{"type": "EMAHook", "priority": "LOW"}]))
@@ -169,7 +189,7 @@ def test_weights_that_fit_nowhere(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"elsewhere": torch.ones(3)}, tmp_path / "weights.safetensors")
-    with pytest.raises(ConfigError, match="weights.safetensors"):
+    with pytest.raises(ConfigError, match=r"weights.safetensors"):
         build(tmp_path / "run", load_from=str(tmp_path / "weights.safetensors"))
 
 

@@ -37,7 +37,9 @@ def test_any_hook_may_ask(tmp_path: Path) -> None:
     assert run.saved == ["iter_3"]
     (event,) = run.events("checkpoint")
     files = run.runner.checkpointer.store.load("last").files
-    assert event["name"] == "iter_3" and event["iter"] == 3 and event["seconds"] > 0
+    assert event["name"] == "iter_3"
+    assert event["iter"] == 3
+    assert event["seconds"] > 0
     assert event["bytes"] == sum(entry.size for entry in files.values())
 
 
@@ -127,3 +129,29 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path) -> N
     assert any("iter_6" in event["message"] for event in again.events("warning"))
     assert again.events("attempt")[0]["start_from"] == "iter_3"
     assert again.runner.checkpointer.store.load("iter_6").facts["iter"] == 6
+
+
+def test_what_is_staged_is_committed_before_a_validation(tmp_path: Path) -> None:
+    """However far the next control point is: the validation's score belongs to a checkpoint that is there."""
+    committed: list[int] = []
+    note = At("before_val", 4, lambda runner: committed.append(runner.checkpointer.committed_iter))
+    train(
+        tmp_path,
+        saving(3),
+        note,
+        train_cfg=iterations(6, val_interval=4),
+        default_hooks=hooks(),
+        env_cfg={"control_interval": 100},
+        param_scheduler=None,
+    )
+    assert committed == [3]
+
+
+def test_a_pin_joins_what_is_staged_and_not_yet_committed(tmp_path: Path) -> None:
+    checkpointer = build(tmp_path, **sections()).runner.checkpointer
+    for label in ("a", "b"):
+        checkpointer.request(label)
+        checkpointer.stage_if_requested()
+    assert checkpointer.store.pins() == {}
+    assert checkpointer.control_point() is False
+    assert checkpointer.store.pins() == {"a": "iter_0", "b": "iter_0"}

@@ -166,7 +166,8 @@ def test_what_stages_are_given(tmp_path: Path) -> None:
     (batch,) = spy.arguments("after_train_iter", "data_batch")
     assert tuple(batch["inputs"].shape) == (4, 3, 16, 16)
     (losses,) = spy.arguments("after_train_iter", "outputs")
-    assert losses["loss"].shape == () and not losses["loss"].requires_grad
+    assert losses["loss"].shape == ()
+    assert not losses["loss"].requires_grad
 
     first, second = spy.arguments("after_val_iter", "outputs")
     assert [len(first), len(second)] == [4, 1]
@@ -189,4 +190,5 @@ def test_the_test_stages(tmp_path: Path) -> None:
     metrics = runner.test()
     assert spy.stages == ["before_run", *[s.replace("val", "test") for s in VAL], "after_run"]
     assert spy.arguments("after_test_epoch", "metrics") == [metrics]
-    assert metrics is not None and "mIoU" in metrics
+    assert metrics is not None
+    assert "mIoU" in metrics

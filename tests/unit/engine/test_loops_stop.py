@@ -41,7 +41,7 @@ def test_a_stop_after_the_last_iteration_ends_a_finished_run(tmp_path: Path) -> 
 @pytest.mark.parametrize("stage", ["after_train_iter", "after_val_iter"])
 def test_a_stop_that_costs_the_last_validation_leaves_the_run_interrupted(tmp_path: Path, stage: str) -> None:
     at = 19 if stage == "after_train_iter" else 20
-    run, spy = stopped(tmp_path, stage, at, 7)
+    run, _spy = stopped(tmp_path, stage, at, 7)
     assert run.outcome == {"status": "interrupted", "iter": 20}
     assert run.scalars("val") == {}
     resumed = train(tmp_path, train_cfg=iterations(20), default_hooks=hooks(), param_scheduler=None)
@@ -92,7 +92,6 @@ def test_a_stop_in_an_epoch_saves_its_middle(tmp_path: Path) -> None:
     assert run.saved == ["iter_6"]
     assert (run.runner.iter, run.runner.epoch) == (6, 1)
     assert spy.of("after_train_epoch") == [(4, 0)]
-
 
 
 def test_a_resumed_epoch_goes_on_in_its_middle(tmp_path: Path) -> None:
@@ -184,4 +183,8 @@ def test_at_least_one_iteration(tmp_path: Path, train_cfg: dict[str, Any], key: 
 
 def test_too_few_images_for_an_epoch(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="3 images"):
-        build(tmp_path, train_cfg=epochs(1), train_dataloader={"batch_size": 4, "dataset": {"type": ToyDataset, "size": 3}})
+        build(
+            tmp_path,
+            train_cfg=epochs(1),
+            train_dataloader={"batch_size": 4, "dataset": {"type": ToyDataset, "size": 3}},
+        )

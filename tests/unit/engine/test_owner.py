@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from rayseg.engine.build import resolve_config
 from rayseg.engine.checkpoint_store import CheckpointStore
@@ -16,10 +19,21 @@ from rayseg.tracking.recorder import RunRecorder
 from tests.toys import toy_config
 from tests.unit.engine.training import At, hooks, iterations
 
+STARTED: list[RunRecorder] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No recorder goes on listening to the log after its test."""
+    yield
+    while STARTED:
+        STARTED.pop().finish("failed")
+
 
 def owned(work_dir: Path) -> RunOwner:
     recorder = RunRecorder(work_dir, [])
     recorder.start({"name": "toy"})
+    STARTED.append(recorder)
     return RunOwner(recorder, CheckpointStore(work_dir / "checkpoints"))
 
 

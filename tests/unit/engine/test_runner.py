@@ -47,7 +47,8 @@ def test_a_clean_end_has_no_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "at"), [("before_train", 0), ("before_train_iter", 2), ("after_val_iter", 2), ("before_save_checkpoint", 4)]
+    ("stage", "at"),
+    [("before_train", 0), ("before_train_iter", 2), ("after_val_iter", 2), ("before_save_checkpoint", 4)],
 )
 def test_end_stages_see_the_failure(tmp_path: Path, stage: str, at: int) -> None:
     ends = Ends()
@@ -119,7 +120,8 @@ def test_val_has_its_run_stages(tmp_path: Path) -> None:
     spy, ends = Spy(), Ends()
     run = build(tmp_path, spy, ends, train_cfg=CFG, val_dataloader=validation(3))
     metrics = run.runner.val()
-    assert metrics is not None and 0 <= metrics["mIoU"] <= 1
+    assert metrics is not None
+    assert 0 <= metrics["mIoU"] <= 1
     assert spy.stages == [
         "before_run",
         "before_val",
@@ -143,7 +145,9 @@ def test_validation_leaves_no_trace_in_training(tmp_path: Path) -> None:
     plain = train(tmp_path / "a", train_cfg=iterations(4), param_scheduler=None)
     drawing = [At("after_val_iter", at, draw) for at in (1, 2, 3, 4)]
     often = train(tmp_path / "b", *drawing, train_cfg=iterations(4, val_interval=1), param_scheduler=None)
-    for one, other in zip(plain.runner.model.state_dict().values(), often.runner.model.state_dict().values(), strict=True):
+    for one, other in zip(
+        plain.runner.model.state_dict().values(), often.runner.model.state_dict().values(), strict=True
+    ):
         assert torch.equal(one, other)
 
 

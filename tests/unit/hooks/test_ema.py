@@ -121,9 +121,7 @@ def test_a_resume_has_the_same_average(tmp_path: Path, update_buffers: bool) -> 
     averaged(tmp_path / "b", iterations(5), **options)
     resumed, watch = averaged(tmp_path / "b", iterations(8), **options)
     assert watch.steps == [4, 5, 6]
-    one, other = (
-        state.load_model_file(run.runner.checkpointer.store.load("last")) for run in (straight, resumed)
-    )
+    one, other = (state.load_model_file(run.runner.checkpointer.store.load("last")) for run in (straight, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -141,7 +139,7 @@ def test_contradictions_are_refused(options: dict[str, int], message: str) -> No
 
 
 def test_a_wrong_momentum_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="EMAHook.momentum: expected a number above 0 and below 1, found 2"):
+    with pytest.raises(ConfigError, match=r"EMAHook.momentum: expected a number above 0 and below 1, found 2"):
         build(tmp_path, custom_hooks=[{"type": "EMAHook", "momentum": 2.0}]).runner.train()
 
 

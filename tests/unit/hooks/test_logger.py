@@ -30,9 +30,7 @@ def logged(tmp_path: Path, train_cfg: dict[str, Any], processor: Any = None, **o
     writes = Writes()
     default_hooks = {"logger": {"type": "LoggerHook", **options}}
     sections: dict[str, Any] = {"log_processor": processor} if processor else {}
-    run = train(
-        tmp_path, writes, train_cfg=train_cfg, default_hooks=default_hooks, param_scheduler=None, **sections
-    )
+    run = train(tmp_path, writes, train_cfg=train_cfg, default_hooks=default_hooks, param_scheduler=None, **sections)
     return run, writes
 
 

@@ -58,5 +58,5 @@ def test_the_gradient_norm_is_noted_once_a_step(tmp_path: Path, accumulation: in
 
 def test_it_is_there_without_being_asked_for(tmp_path: Path) -> None:
     run = train(tmp_path, train_cfg=iterations(2), default_hooks={})
-    assert [type(hook).__name__ for hook in run.runner.hooks][0] == "RuntimeInfoHook"
+    assert next(type(hook).__name__ for hook in run.runner.hooks) == "RuntimeInfoHook"
     assert run.runner.message_hub.get_scalar("train/loss").current() > 0

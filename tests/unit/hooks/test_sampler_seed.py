@@ -57,7 +57,9 @@ def test_each_pass_has_an_order_of_its_own(tmp_path: Path, train_cfg: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "loader", [{"shuffle": False}, {"sampler": {"type": "DefaultSampler", "shuffle": False}}], ids=["shuffle", "sampler"]
+    "loader",
+    [{"shuffle": False}, {"sampler": {"type": "DefaultSampler", "shuffle": False}}],
+    ids=["shuffle", "sampler"],
 )
 def test_data_that_is_not_shuffled_is_warned_about(tmp_path: Path, loader: dict[str, Any]) -> None:
     passes, warnings = orders(tmp_path, iterations(8), **loader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def test_indices_are_spread_evenly(size: int, interval: int, count: int) -> None
     assert len(chosen) == len(set(chosen)) == min(count, len(candidates))
     if count >= 2 and candidates:
         assert (chosen[0], chosen[-1]) == (candidates[0], candidates[-1])
-        gaps = {b - a for a, b in zip(chosen, chosen[1:], strict=False)}
+        gaps = {b - a for a, b in itertools.pairwise(chosen)}
         assert not gaps or max(gaps) - min(gaps) <= interval
 
 
@@ -87,7 +88,8 @@ def test_pictures_lie_under_the_images_relative_paths(tmp_path: Path, folder: Pa
 
 
 @pytest.mark.parametrize(
-    ("options", "count"), [({}, 5), ({"max_images": 3}, 3), ({"interval": 2}, 3), ({"draw": False}, 0), ({"interval": 9}, 1)]
+    ("options", "count"),
+    [({}, 5), ({"max_images": 3}, 3), ({"interval": 2}, 3), ({"draw": False}, 0), ({"interval": 9}, 1)],
 )
 def test_how_many(tmp_path: Path, folder: Path, options: dict[str, Any], count: int) -> None:
     drawn(tmp_path / "run", folder, **options)

@@ -95,6 +95,15 @@ def test_the_same_said_otherwise_is_no_change() -> None:
     assert refused_changes(SAVED, changed("model.net.dropout", None)) == []
 
 
+def test_a_live_class_is_the_path_that_the_saved_config_names_it_by() -> None:
+    """A notebook gives classes; ``config.py`` holds their paths."""
+    from collections import OrderedDict
+
+    saved, live = changed("model.net.type", "collections.OrderedDict"), changed("model.net.type", OrderedDict)
+    assert refused_changes(saved, live) == []
+    assert [key for key, _, _ in refused_changes(SAVED, live)] == ["model.net.type"]
+
+
 def test_the_order_of_keys_means_nothing() -> None:
     assert refused_changes(SAVED, dict(reversed(SAVED.items()))) == []
 

@@ -93,7 +93,7 @@ def test_fewer_workers_are_no_advice_where_none_fits() -> None:
 
 
 def test_a_strict_strategy_is_named() -> None:
-    with pytest.raises(ConfigError, match="room for 2 by scaling.strategy='STRICT_SPREAD'"):
+    with pytest.raises(ConfigError, match=r"room for 2 by scaling.strategy='STRICT_SPREAD'"):
         _require(Scaling(num_workers=3, strategy="STRICT_SPREAD"), {"CPU": 1}, NODES, "the cluster")
 
 
@@ -101,7 +101,7 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "cores", lambda: 2)
     monkeypatch.setattr(cluster, "local_gpus", lambda: 0)
     require_local(Scaling(num_workers=2))
-    with pytest.raises(ConfigError, match="3 workers of 1 CPU each .* this machine has 2 CPU, room for 2"):
+    with pytest.raises(ConfigError, match=r"3 workers of 1 CPU each .* this machine has 2 CPU, room for 2"):
         require_local(Scaling(num_workers=3))
     with pytest.raises(ConfigError, match="1 workers of 1 CPU, 1 GPU each"):
         require_local(Scaling(use_gpu=True))

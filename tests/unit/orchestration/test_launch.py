@@ -6,7 +6,7 @@ from rayseg.core.errors import DataError
 from rayseg.orchestration.launch import cause
 
 
-class RayWrapped(Exception):
+class WrappedError(Exception):
     """As Ray Train wraps a worker's exception."""
 
     def __init__(self, text: str, base: BaseException | None = None) -> None:
@@ -30,18 +30,18 @@ def test_other_errors_are_what_they_are() -> None:
 
 def test_the_workers_own_exception_with_its_traceback_as_a_note() -> None:
     own = DataError("mask.png holds 7")
-    assert cause(GroupError({0: RayWrapped("Traceback: line 3", own)})) is own
+    assert cause(GroupError({0: WrappedError("Traceback: line 3", own)})) is own
     assert own.__notes__ == ["Traceback: line 3"]
 
 
 def test_a_failure_without_one_is_told_itself() -> None:
-    died = RayWrapped("the actor died")
+    died = WrappedError("the actor died")
     assert cause(GroupError({1: died})) is died
 
 
 def test_the_lowest_rank_that_failed_of_itself() -> None:
     first, second = ValueError("rank 1"), ValueError("rank 2")
-    failures: dict[int, BaseException] = {2: RayWrapped("", second), 1: RayWrapped("", first)}
+    failures: dict[int, BaseException] = {2: WrappedError("", second), 1: WrappedError("", first)}
     assert cause(GroupError(failures)) is first
 
 
@@ -49,10 +49,10 @@ def test_ranks_that_only_noticed_are_passed_over() -> None:
     own = DataError("mask.png holds 7")
     echoes = ["[gloo/transport/tcp/pair.cc] Read error", "Connection closed by peer [127.0.0.1]"]
     for text in echoes:
-        failures: dict[int, BaseException] = {0: RayWrapped("", RuntimeError(text)), 1: RayWrapped("", own)}
+        failures: dict[int, BaseException] = {0: WrappedError("", RuntimeError(text)), 1: WrappedError("", own)}
         assert cause(GroupError(failures)) is own
 
 
 def test_where_all_only_noticed_the_first_is_told() -> None:
     echo = RuntimeError("Connection closed by peer")
-    assert cause(GroupError({0: RayWrapped("", echo), 1: RayWrapped("", RuntimeError("gloo"))})) is echo
+    assert cause(GroupError({0: WrappedError("", echo), 1: WrappedError("", RuntimeError("gloo"))})) is echo
