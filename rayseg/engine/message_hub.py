@@ -51,13 +51,12 @@ class ScalarHistory:
 
 
 def mean_windows(states: list[dict[str, Any]]) -> dict[str, Any]:
-    """One state for the ranks of another world: each value is the mean over the ranks that saved ``states``."""
-    names = set.intersection(*(set(state["scalars"]) for state in states))
-    scalars = {
-        name: [sum(values) / len(values) for values in zip(*(state["scalars"][name] for state in states), strict=True)]
-        for name in states[0]["scalars"]
-        if name in names
-    }
+    """One state for the ranks of another world: the newest values, each a mean over the ranks that saved ``states``."""
+    names = [name for name in states[0]["scalars"] if all(name in state["scalars"] for state in states)]
+    scalars = {}
+    for name in names:
+        newest_first = zip(*(reversed(state["scalars"][name]) for state in states), strict=False)
+        scalars[name] = [sum(values) / len(values) for values in newest_first][::-1]
     return {"window": states[0]["window"], "scalars": scalars}
 
 

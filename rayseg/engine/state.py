@@ -58,6 +58,8 @@ def capture(runner: Runner) -> tuple[dict[str, Any], dict[str, Writer]]:
         raw = {name: value for name, value in live.items() if name not in buffers and exported[name] is not value}
         training = _training_state(runner, raw)
         assert_plain(training["hooks"], "the state of hook")
+        assert_plain(training["optim_wrapper"], "the state of optim_wrapper")
+        assert_plain(training["param_schedulers"], "the state of param_scheduler")
         files[MODEL_FILE] = _safetensors_writer(exported)
         files[TRAINING_FILE] = _torch_writer(training)
         files[RECORDS_FILE] = _json_writer([vars(record) for record in runner.publish.recent])

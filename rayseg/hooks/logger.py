@@ -12,6 +12,7 @@ import torch
 from rayseg.config import settings
 from rayseg.core import distributed
 from rayseg.core.errors import ConfigError, did_you_mean
+from rayseg.core.randomness import derive_seed
 from rayseg.engine.hook import DataBatch, Hook, Outputs
 
 if TYPE_CHECKING:
@@ -105,11 +106,8 @@ class LoggerHook(Hook):
 
     def train_numbers(self, runner: Runner) -> dict[str, float]:
         """The line's numbers, the same on every rank: losses, times, lr and weight decay by group, memory."""
-        local = self._window_means(runner)
-        names = sorted(local)
-        values = torch.tensor([local[name] for name in names], dtype=torch.float64)
-        distributed.all_reduce(values, "mean", group=runner.control.group)
-        numbers = {RENAMED.get(name, name): value for name, value in zip(names, values.tolist(), strict=True)}
+        means = mean_over_ranks(self._window_means(runner), runner.control.group)
+        numbers = {RENAMED.get(name, name): value for name, value in means.items()}
         numbers.update(_of_groups(runner))
         if "iter_time" in numbers:
             numbers["samples_per_s"] = runner.global_batch_size / max(numbers["iter_time"], 1e-9)
@@ -137,6 +135,20 @@ class LoggerHook(Hook):
 
     def _custom(self) -> list[dict[str, Any]]:
         return [item for item in self.log_processor.custom_cfg if item["data_src"] != "lr"]
+
+
+def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:
+    """Means by name, sorted, over the ranks that have the name; one all-reduce where all have the same ones."""
+    names = sorted(local)
+    fingerprint = derive_seed(*names)
+    agreed = distributed.all_reduce(torch.tensor([fingerprint, -fingerprint]), "max", group)
+    if agreed[0] == -agreed[1]:
+        values = torch.tensor([local[name] for name in names], dtype=torch.float64)
+        means = distributed.all_reduce(values, "mean", group).tolist()
+        return dict(zip(names, means, strict=True))
+    everyone = distributed.gather_objects(local, group)
+    columns = {name: [one[name] for one in everyone if name in one] for name in sorted(set().union(*everyone))}
+    return {name: sum(values) / len(values) for name, values in columns.items()}
 
 
 def _check_custom(item: dict[str, Any], key: str) -> None:

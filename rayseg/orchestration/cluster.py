@@ -24,6 +24,8 @@ def asked(scaling: Scaling, gpus: int) -> dict[str, float]:
     use_gpu = gpus > 0 if scaling.use_gpu is None else scaling.use_gpu
     if use_gpu:
         resources.setdefault("GPU", 1)
+    else:
+        resources.pop("GPU", None)
     return {name: amount for name, amount in resources.items() if amount}
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rayseg.engine.message_hub import MessageHub
+from rayseg.engine.message_hub import MessageHub, mean_windows
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -106,3 +106,11 @@ def test_a_restore_replaces_the_values() -> None:
     hub = filled([9, 9])
     hub.load_state_dict(filled([1, 2]).state_dict())
     assert hub.get_scalar("train/x").last() == [1.0, 2.0]
+
+
+def test_windows_of_different_length_meet_at_their_newest_values() -> None:
+    states = [
+        {"window": 4, "scalars": {"train/loss": [9.0, 1.0, 2.0], "train/only_here": [1.0]}},
+        {"window": 4, "scalars": {"train/loss": [3.0, 4.0]}},
+    ]
+    assert mean_windows(states) == {"window": 4, "scalars": {"train/loss": [2.0, 3.0]}}
