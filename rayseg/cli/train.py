@@ -58,5 +58,5 @@ def train(
     result = run(source, **arguments, console=out.console())
     out.answer(result.as_dict())
     if result.status == "failed":
-        print_errors([result.error or "the run failed", f"more in {result.run_dir / 'log.txt'}"])
+        print_errors([f"{result.error or 'the run failed'}; more in {result.run_dir / 'log.txt'}"])
     return {"finished": OK, "interrupted": INTERRUPTED}.get(result.status, FAILED)

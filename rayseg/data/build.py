@@ -75,17 +75,21 @@ def preflight(config: Mapping[str, Any], splits: Sequence[str] = SPLITS, masks: 
     """
     datasets: dict[str, Any] = {}
     seen: list[tuple[Any, Any]] = []
+    failed: list[Any] = []
     problems: list[Problem] = []
     for split in splits:
         section = f"{split}_dataloader"
         if not config.get(section):
             continue
         given = settings(config, section).dataset
+        if given in failed:
+            continue
         try:
             known = next((dataset for other, dataset in seen if other == given), None)
             datasets[split] = known if known is not None else _looked_at(given, split != "train", masks)
             seen += [(given, datasets[split])] if split != "train" else []
         except ConfigError as error:
+            failed += [given] if split != "train" else []
             problems += [
                 Problem(
                     problem.message, f"{section}.dataset" + (f".{problem.key}" if problem.key else ""), problem.file

@@ -101,7 +101,7 @@ class Checkpointer:
 
     def repin(self, checkpoint: Checkpoint) -> None:
         """Pin a checkpoint as its manifest says, in case the run was killed between its commit and its pins."""
-        self._pin(set(checkpoint.facts["pins"]), checkpoint.iter)
+        self._pin(set(checkpoint.facts.get("pins", ())), checkpoint.iter)
 
     def _stage(self, here: int, pins: set[str]) -> None:
         started = time.perf_counter()

@@ -12,10 +12,10 @@ import torch
 
 from rayseg.config import Config, prepend_import_path, resolve_env
 from rayseg.config.imports import import_path_of
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, DataError
 from rayseg.core.sample import SegSample
 from rayseg.data.build import build_dataset
-from rayseg.data.decode import read_image
+from rayseg.data.decode import picture_size, read_image
 from rayseg.data.files import IMAGE_SUFFIXES, walk
 from rayseg.data.pipeline import Pipeline
 from rayseg.engine.build import build_model
@@ -50,8 +50,8 @@ def predict(
         The files: ``masks/<name>.png`` (class indices, with the palette) and ``overlays/<name>.png``.
 
     Raises:
-        ConfigError: something is wrong with the input.
-        DataError: an image cannot be read.
+        ConfigError: something is wrong with the input, such as a file that is no picture.
+        DataError: an image is damaged.
     """
     images = find_images([inputs] if isinstance(inputs, str | os.PathLike) else list(inputs))
     config, run_dir, from_run = read_trained(source, overrides)
@@ -94,7 +94,7 @@ def find_images(inputs: Sequence[Paths]) -> list[tuple[Path, PurePath]]:
     """Each image with the relative path, ending in .png, that its results get.
 
     Raises:
-        ConfigError: an input does not exist, holds no image, or two images would write the same file.
+        ConfigError: an input does not exist, is no picture, holds none, or two images would write the same file.
     """
     found: dict[PurePath, Path] = {}
     for given in map(Path, inputs):
@@ -113,6 +113,8 @@ def find_images(inputs: Sequence[Paths]) -> list[tuple[Path, PurePath]]:
             found[name] = path
     if not found:
         raise ConfigError("no image given")
+    for path in found.values():
+        _require_picture(path)
     return [(path, name) for name, path in found.items()]
 
 
@@ -123,6 +125,13 @@ def _writable(out: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written: {error.strerror or error}") from None
     return out
+
+
+def _require_picture(path: Path) -> None:
+    try:
+        picture_size(path)
+    except DataError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _metainfo(config: Config, checkpoint: Checkpoint | None) -> dict[str, Any]:

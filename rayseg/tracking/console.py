@@ -56,10 +56,10 @@ class Console(Tracker):
         """Nothing waits here."""
 
     def finish(self, status: str, error: str | None) -> None:
-        """End the bar; say how the run ended, on one line, and where everything is."""
+        """End the bar; say how the run ended and where everything is. What the error was, the caller says."""
         if self._bar is not None:
             self._bar.stop()
-        for level, text in ending_lines(self._run.facts(), self._run.run_dir):
+        for level, text in ending_lines({**self._run.facts(), "error": None}, self._run.run_dir):
             self._show(time.time(), level, text.partition("\n")[0])
 
     def _show(self, at: float, level: str, text: str) -> None:

@@ -33,7 +33,8 @@ def test_an_exception_of_a_hook(rayseg: Rayseg, config: Path) -> None:
     answer = rayseg("train", config, hooks, "--local", "--json", "--work-dir", "run")
     assert answer.code == 1
     assert json.loads(answer.out)["error"] == REASON
-    assert answer.errors[0] == REASON
+    assert answer.errors == [f"{REASON}; more in {Path('run').absolute() / 'log.txt'}"]
+    assert answer.err.count("no more") == 1
     assert "Traceback" not in answer.err
     assert "Traceback" in Path("run/log.txt").read_text()
     recorded = json.loads(Path("run/run.json").read_text())["error"]

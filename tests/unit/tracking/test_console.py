@@ -91,9 +91,9 @@ def test_quiet_shows_warnings_only(tmp_path: Path, capsys: pytest.CaptureFixture
     assert texts(captured.err) == ["WARNING: loss is NaN", "WARNING: the workers were started again: worker 1 died"]
 
 
-def test_quiet_shows_why_a_run_failed(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_quiet_shows_that_a_run_failed(tmp_path: Path, capsys: pytest.CaptureFixture):
     play(tmp_path, Console(quiet=True), status="failed")
-    assert texts(capsys.readouterr().err)[-1] == "ERROR: failed at iteration 100, saved as iter_100: ValueError: x"
+    assert texts(capsys.readouterr().err)[-1] == "ERROR: failed at iteration 100, saved as iter_100"
 
 
 @pytest.mark.parametrize("status", ["finished", "failed"])
