@@ -45,7 +45,7 @@ SEED = 3
 SIDE = 8
 MEAN, STD = 127.5, 64.0
 UNTRAINED = math.log(CLASSES) - 0.001  # a network that died, or never learnt, would hide a difference
-LR, MOMENTUM, POWER, EMA_MOMENTUM = 0.02, 0.9, 0.9, 0.001
+LR, MOMENTUM, POWER, EMA_MOMENTUM = 0.01, 0.9, 0.9, 0.001
 
 
 class Blocks(nn.Module):
@@ -159,7 +159,7 @@ class ByHand:
         net, log = self.net.train(), self.log.open("w")
         parameters = list(net.parameters())
         average = [parameter.detach().clone() for parameter in parameters]
-        optimizer = torch.optim.SGD(parameters, lr=LR, momentum=MOMENTUM)
+        optimizer = torch.optim.SGD(parameters, lr=LR, momentum=MOMENTUM, fused=True)  # as rayseg chooses on a CPU
         losses: list[Tensor] = []
         batches = stream()
         begin = time.perf_counter()

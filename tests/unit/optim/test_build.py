@@ -186,3 +186,19 @@ def test_slips_are_found_before_anything_is_built(section: str, value: Any, expe
 )
 def test_what_mm_users_write_passes_the_check(section: str, value: Any) -> None:
     assert problems_of(section, value) == []
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_the_step_is_fused_on_a_cpu_unless_the_config_chooses(name: str) -> None:
+    model = nn.Linear(3, 2)
+    assert build_optim_wrapper(model, {"optimizer": {"type": name, "lr": 0.1}}).param_groups[0]["fused"] is True
+    for choice in ({"fused": False}, {"foreach": True}):
+        groups = build_optim_wrapper(model, {"optimizer": {"type": name, "lr": 0.1, **choice}}).param_groups
+        assert not groups[0]["fused"]
+
+
+def test_the_step_is_not_fused_elsewhere_or_where_the_optimizer_cannot() -> None:
+    on_meta = nn.Linear(3, 2, device="meta")
+    assert not build_optim_wrapper(on_meta, {"optimizer": {"type": "SGD", "lr": 0.1}}).param_groups[0]["fused"]
+    groups = build_optim_wrapper(nn.Linear(3, 2), {"optimizer": {"type": "RMSprop", "lr": 0.1}}).param_groups
+    assert "fused" not in groups[0]
