@@ -117,7 +117,7 @@ def _workers(scaling: Scaling, local: bool) -> dict[str, Any]:
     if local:
         return {"where": "this process", "num_workers": 1, "resources_per_worker": {}}
     return {
-        "where": os.environ["RAY_ADDRESS"] if names_a_cluster() else "a local Ray",
+        "where": os.environ.get("RAY_ADDRESS", "the connected Ray") if names_a_cluster() else "a local Ray",
         "num_workers": scaling.num_workers,
         "resources_per_worker": asked(scaling, local_gpus()),
         "strategy": scaling.strategy,

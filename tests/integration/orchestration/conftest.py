@@ -47,6 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings(RAYS_OWN))
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last test here, disconnect: tests elsewhere are of a process that knows no Ray."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        import ray
+
+        ray.shutdown()
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A user's directory: ``tiny.py``, ``user_code.py`` and a data set."""
