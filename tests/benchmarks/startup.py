@@ -137,12 +137,14 @@ def seconds_to_first_step(folder: Path, *command: str) -> float:
     mark.unlink(missing_ok=True)
     environment = {**os.environ, "FIRST_STEP": str(mark), "RAYSEG_HOME": str(folder / "home")}
     environment.pop("RAY_ADDRESS", None)
+    output = folder / "output.txt"  # a pipe would stay open as long as the last process that Ray leaves behind
     begin = time.time()
-    done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    with output.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
+        )
     if done.returncode or not mark.is_file():
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{output.read_text()}")
     return float(mark.read_text()) - begin
 
 
