@@ -16,6 +16,7 @@ from rayseg.config.settings import Failure, Scaling
 from rayseg.data.home import rayseg_home
 from rayseg.engine.host import LocalHost
 from rayseg.engine.owner import RunOwner
+from rayseg.orchestration.failures import cause
 from rayseg.orchestration.mailbox import Mailbox
 from rayseg.orchestration.stop import StopSignals
 from rayseg.orchestration.worker import WorkerArguments, train_worker
@@ -114,20 +115,3 @@ def _trainer(arguments: WorkerArguments, resources: dict[str, float], scratch: P
             logging_config=ray_train.LoggingConfig(log_level="ERROR"),
         ),
     )
-
-
-def cause(error: BaseException) -> BaseException:
-    """The worker's own exception where Ray wraps one; its traceback becomes a note."""
-    from rayseg.orchestration.restarts import is_echo
-
-    failures = getattr(error, "worker_failures", None) or {}
-    inner = [failures[rank] for rank in sorted(failures)]
-    own = [failure for failure in inner if not is_echo(failure)] or inner
-    if not own:
-        return error
-    first: BaseException = own[0]
-    base: BaseException | None = getattr(first, "_base_exc", None)
-    if base is None:
-        return first
-    base.add_note(str(first))
-    return base

@@ -6,6 +6,8 @@ from typing import Any
 
 from ray.train import UserCallback
 
+from rayseg.orchestration.failures import own, reason
+
 
 class NoteFailures(UserCallback):
     """Runs in Ray Train's controller.
@@ -18,19 +20,6 @@ class NoteFailures(UserCallback):
         self._mailbox = mailbox
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Note the first lines of what each rank died of; ranks that only noticed it count where no other is known."""
-        own = {rank: error for rank, error in worker_exceptions.items() if not is_echo(error)} or worker_exceptions
-        reasons = [f"rank {rank}: {_line(error)}" for rank, error in sorted(own.items())]
+        """Note in one line what each rank died of."""
+        reasons = [reason(rank, error) for rank, error in own(worker_exceptions).items()]
         self._mailbox.note_failure.remote("; ".join(reasons))
-
-
-def is_echo(failure: BaseException) -> bool:
-    """Whether a rank only noticed that another one had gone."""
-    base = getattr(failure, "_base_exc", failure)
-    return isinstance(base, RuntimeError) and ("Connection" in str(base) or "gloo" in str(base).lower())
-
-
-def _line(error: Exception) -> str:
-    base = getattr(error, "health_check_failure", None) or getattr(error, "_base_exc", error)
-    lines = str(base).strip().splitlines()
-    return f"{type(base).__name__}: {lines[0][:200]}" if lines else type(base).__name__

@@ -62,6 +62,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import ray
 import ray.train
 import segmentation_models_pytorch as smp
 import torch
@@ -106,6 +107,7 @@ def train(config):
 
 
 if __name__ == "__main__":
+    ray.init(address="local")  # not whatever cluster a file in Ray's temporary folder names, perhaps long gone
     TorchTrainer(
         train,
         train_loop_config={"root": os.path.abspath("data"), "first_step": os.environ["FIRST_STEP"]},

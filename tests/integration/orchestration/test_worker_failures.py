@@ -30,8 +30,7 @@ def test_a_killed_worker_is_started_again_and_nothing_shows(workspace: Workspace
     assert "goes on from iter_8" in begins[0]
     restarted = [line for line in log.splitlines() if "WARNING" in line]
     assert len(restarted) == 1
-    assert "the workers were started again: rank 1: " in restarted[0]
-    assert "died" in restarted[0]
+    assert "the workers were started again: rank 1's worker died: " in restarted[0]
     assert json.loads((run.run_dir / "run.json").read_text())["attempt"] == 2
 
     ends = [CheckpointStore(found.run_dir / "checkpoints").load("last").path for found in (run, undisturbed)]
@@ -75,6 +74,7 @@ def test_a_lost_run_says_why(
     assert "gloo" not in errors[0].lower()
     if kind == "Raise":
         assert all(part in errors[0] for part in ("ValueError", "Raise", "after_train_iter", "iter"))
+    assert len(errors[0]) < 400 + len(str(run_dir)), "not the whole text of Ray"
     assert errors[0].endswith(f"; more in {run_dir / 'log.txt'}")
     facts = json.loads((run_dir / "run.json").read_text())
     assert (facts["status"], facts["last_checkpoint"], facts["attempt"]) == ("failed", "iter_8", 1)

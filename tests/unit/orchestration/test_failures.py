@@ -1,9 +1,11 @@
-"""cause: the worker's own exception where Ray wraps one, and not a rank that only noticed."""
+"""The worker's own exception where Ray wraps one, what became of its process where not; no rank that only noticed."""
 
 from __future__ import annotations
 
+import pytest
+
 from rayseg.core.errors import DataError
-from rayseg.orchestration.launch import cause
+from rayseg.orchestration.failures import WorkerDiedError, cause, reason
 
 
 class WrappedError(Exception):
@@ -56,3 +58,39 @@ def test_ranks_that_only_noticed_are_passed_over() -> None:
 def test_where_all_only_noticed_the_first_is_told() -> None:
     echo = RuntimeError("Connection closed by peer")
     assert cause(GroupError({0: WrappedError("", echo), 1: WrappedError("", RuntimeError("gloo"))})) is echo
+
+
+class HealthCheckError(Exception):
+    """As Ray Train tells of a worker whose process no longer answers."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__("A worker health check failed.\nWorker info: Worker(\n  actor=...")
+        self.health_check_failure = failure
+
+
+class OutOfMemoryError(Exception):
+    """Named as Ray's."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (Exception("...\nThe actor is dead because its worker process has died. Worker exit type"), "was killed"),
+        (Exception("...\nThe actor is dead because its node has died."), "its machine was lost"),
+        (OutOfMemoryError("Memory on the node was 61 GB / 64 GB"), "out of memory"),
+        (KeyError("what\nelse"), "KeyError"),
+    ],
+)
+def test_a_worker_that_died_is_told_in_one_line_with_rays_words_as_its_cause(failure: Exception, expected: str) -> None:
+    wrapped = HealthCheckError(failure)
+    told = cause(GroupError({0: WrappedError("", RuntimeError("gloo")), 1: wrapped}))
+    assert isinstance(told, WorkerDiedError)
+    assert told.__cause__ is wrapped
+    assert str(told) == reason(1, wrapped)
+    assert str(told).startswith("rank 1's worker died: ")
+    assert expected in str(told)
+    assert "\n" not in str(told)
+
+
+def test_the_reason_of_a_rank_that_raised() -> None:
+    assert reason(3, WrappedError("", DataError("mask.png holds 7\nand 8"))) == "rank 3: DataError: mask.png holds 7"
