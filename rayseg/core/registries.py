@@ -31,6 +31,7 @@ LOOPS = Registry(
 )
 MODELS = Registry("model", {"Segmentor": "rayseg.models.segmentor.Segmentor"}, supplied=("metainfo",))
 NETS = Registry("network", libraries={"smp.": "segmentation_models_pytorch"}, supplied=("classes", "num_classes"))
+PREPROCESSORS = Registry("data preprocessor", {"SegDataPreProcessor": "rayseg.models.preprocess.SegDataPreProcessor"})
 LOSSES = Registry(
     "loss",
     _names(

@@ -186,12 +186,22 @@ class Runner:
         """Ask for a checkpoint at the next boundary between two iterations. Call it on every rank."""
         self.checkpointer.request(pin)
 
+    def check_hooks(self) -> None:
+        """Let every hook refuse the run.
+
+        Raises:
+            ConfigError: from the first hook that does.
+        """
+        for hook in self.hooks:
+            hook.check(self)
+
     def train(self) -> dict[str, Any]:
         """Train to the end or a stop; goes on from the newest checkpoint of the run, if it has any.
 
         Returns:
             ``{"status": "finished" | "interrupted", "iter": completed iterations}``.
         """
+        self.check_hooks()
         with self._run_stages():
             self._begin()
             with self._end_stage("after_train"):

@@ -81,7 +81,6 @@ class CheckpointHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Settle what the interval counts."""
-        self.check(runner)
         if self.by_epoch is None:
             self.by_epoch = runner.loop.by_epoch
         runner.checkpointer.max_keep = self.max_keep_ckpts if self.max_keep_ckpts > 0 else None

@@ -63,13 +63,13 @@ class LoggerHook(Hook):
 
     def check(self, runner: Runner) -> None:
         """Refuse an entry of ``log_processor.custom_cfg`` that could not be computed."""
-        self.log_processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
-        for index, item in enumerate(self.log_processor.custom_cfg):
+        processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
+        for index, item in enumerate(processor.custom_cfg):
             _check_custom(item, f"log_processor.custom_cfg.{index}")
 
     def before_run(self, runner: Runner) -> None:
         """Keep windows as long as the log needs them."""
-        self.check(runner)
+        self.log_processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
         windows = [
             self.log_processor.window_size,
             *(item["window_size"] for item in self._custom() if "window_size" in item),

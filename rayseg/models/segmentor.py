@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from rayseg.config.markers import ComponentKeys
 from rayseg.core.errors import ConfigError, DataError
-from rayseg.core.registries import NETS
-from rayseg.core.registry import Registry
+from rayseg.core.registries import NETS, PREPROCESSORS
 from rayseg.core.sample import PixelData, SegSample
 from rayseg.models.adapter import (
     as_classes,
@@ -30,7 +29,6 @@ from rayseg.models.losses import LossConfig, LossTerms
 from rayseg.models.normalization import this_rank_only
 from rayseg.models.preprocess import SegDataPreProcessor, pad_to, round_up
 
-PREPROCESSORS = Registry("data preprocessor", {"SegDataPreProcessor": "rayseg.models.preprocess.SegDataPreProcessor"})
 Images = Tensor | Sequence[Tensor]
 
 

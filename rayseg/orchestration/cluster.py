@@ -42,6 +42,18 @@ def names_a_cluster() -> bool:
     return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
 
 
+def require_gpu(scaling: Scaling) -> None:
+    """Refuse a GPU that a run in this process would have to do without.
+
+    Raises:
+        ConfigError: ``scaling.use_gpu`` asks for one, and torch sees none.
+    """
+    if scaling.use_gpu and not local_gpus():
+        raise ConfigError(
+            "scaling.use_gpu: True, but torch sees no GPU on this machine; leave it out to use what is there"
+        )
+
+
 def require_local(scaling: Scaling) -> None:
     """Refuse more workers than this machine can ever hold, before Ray is started on it.
 

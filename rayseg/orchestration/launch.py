@@ -29,7 +29,8 @@ def run_here(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals) 
     from rayseg.engine.build import build_training
 
     prepend_import_path(*import_path_of(config))
-    build_training(config, LocalHost(owner.receive, stop=stop), run_dir).train()
+    device = "cpu" if settings(config, "scaling").use_gpu is False else None
+    build_training(config, LocalHost(owner.receive, device, stop), run_dir).train()
 
 
 def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals, resources: dict[str, float]) -> None:

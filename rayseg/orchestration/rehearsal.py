@@ -36,8 +36,7 @@ def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None, worke
             runner = _built(config, run_dir, start_from)
             share_of(runner.global_batch_size, workers)
             _try_network(runner)
-            for hook in runner.hooks:
-                hook.check(runner)
+            runner.check_hooks()
     except ConfigError as error:
         raise ConfigError(_located(problem, config) for problem in error.problems) from error.__cause__
     return runner

@@ -46,12 +46,14 @@ def choose(config: Config, work_dir: str | os.PathLike[str] | None, *, resume: b
         ConfigError: it is used and nothing was said of resuming; there is nothing to resume; the config differs from
             the run's in what a resume may not change.
     """
-    named = work_dir or config.get("work_dir")
+    named = config.get("work_dir") if work_dir is None else work_dir
+    if named is not None and not os.fspath(named):
+        raise ConfigError("--work-dir (work_dir in the config): empty; name a directory, or leave it out")
     if named is None and auto_resume:
         raise ConfigError("--auto-resume needs a --work-dir (or work_dir in the config) that every retry finds again")
     if named is None and not resume:
         return RunDir(_new(config), named=False)
-    path = based(named) if named else _latest(config)
+    path = based(named) if named is not None else _latest(config)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--work-dir {path}: a file is in the way")
     store = store_of(config, path)

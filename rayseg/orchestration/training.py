@@ -15,7 +15,7 @@ from rayseg.core.record import Record
 from rayseg.engine.build import store_of
 from rayseg.engine.owner import RunOwner
 from rayseg.models.pretrained import fetch_pretrained
-from rayseg.orchestration.cluster import connected, names_a_cluster, require_local
+from rayseg.orchestration.cluster import connected, names_a_cluster, require_gpu, require_local
 from rayseg.orchestration.launch import run_here, run_on_ray
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
@@ -57,7 +57,9 @@ def train(
     local = _in_notebook() if local is None else local
     config, run_dir = plan_run(source, overrides, work_dir, workers, resume=resume, auto_resume=auto_resume)
     scaling = settings(config, "scaling")
-    if not local and not names_a_cluster():
+    if local:
+        require_gpu(scaling)
+    elif not names_a_cluster():
         require_local(scaling)
     rehearse(config, run_dir.path, run_dir.start_from, workers=1 if local else scaling.num_workers)
     if run_dir.start_from is None:
@@ -94,7 +96,7 @@ def plan_run(
         config, _ = read_source(config, {"scaling.num_workers": workers})
     config, _ = resolved(config)
     resume = resume or bool(config.get("resume"))
-    return config, choose(config, work_dir or from_run, resume=resume, auto_resume=auto_resume)
+    return config, choose(config, from_run if work_dir is None else work_dir, resume=resume, auto_resume=auto_resume)
 
 
 def _own(owner: RunOwner, config: Config, run_dir: Path, resources: dict[str, float] | None) -> RunResult:

@@ -133,9 +133,8 @@ def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
 
 def test_epochs_in_an_iteration_loop_are_refused(tmp_path: Path) -> None:
     runner = build(tmp_path, default_hooks=hooks(by_epoch=True)).runner
-    hook = next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
     with pytest.raises(ConfigError, match=r"default_hooks.checkpoint.by_epoch: True in an iteration loop"):
-        hook.check(runner)
+        runner.train()
 
 
 def test_a_best_needs_a_validation(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rayseg.config.settings import Scaling
 from rayseg.core.errors import ConfigError
 from rayseg.orchestration import cluster
-from rayseg.orchestration.cluster import _require, asked, names_a_cluster, require_local
+from rayseg.orchestration.cluster import _require, asked, names_a_cluster, require_gpu, require_local
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,18 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         require_local(Scaling(num_workers=3))
     with pytest.raises(ConfigError, match="1 workers of 1 CPU, 1 GPU each"):
         require_local(Scaling(use_gpu=True))
+
+
+@pytest.mark.parametrize(("use_gpu", "gpus"), [(None, 0), (False, 0), (True, 1)])
+def test_a_gpu_for_a_run_in_this_process(monkeypatch: pytest.MonkeyPatch, use_gpu: bool | None, gpus: int) -> None:
+    monkeypatch.setattr(cluster, "local_gpus", lambda: gpus)
+    require_gpu(Scaling(use_gpu=use_gpu))
+
+
+def test_no_gpu_for_a_run_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "local_gpus", lambda: 0)
+    with pytest.raises(ConfigError, match=r"scaling.use_gpu: True, but torch sees no GPU"):
+        require_gpu(Scaling(use_gpu=True))
 
 
 @pytest.mark.parametrize(("address", "named"), [("", False), ("10.0.0.1:6379", True), ("auto", True), (None, False)])

@@ -72,6 +72,12 @@ def test_one_is_named(here: Path) -> None:
     assert chosen("mine", work_dir="configured").path == here / "mine"
 
 
+def test_an_empty_name_is_refused(here: Path) -> None:
+    for names in ({"work_dir": ""}, {}):
+        with pytest.raises(ConfigError, match=r"--work-dir .*: empty"):
+            chosen(None if names else "", **names)
+
+
 def test_an_empty_directory_may_be_there(here: Path) -> None:
     (here / "mine").mkdir()
     assert chosen("mine").start_from is None
