@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ MASK_SUFFIXES = tuple(
     ending + suffix for ending in ("", "_mask", "_label", "_labels") for suffix in (".png", ".tif", ".tiff", ".bmp")
 )
 NAMED_AT_MOST = 3
+SIZE_THREADS = 16
+SIZE_BATCH = 256
 
 
 class PathTable(Sequence[str]):
@@ -208,3 +211,15 @@ def _read_list(ann_file: Path, images: Sequence[str], suffixes: Sequence[str]) -
     if missing:
         raise ConfigError(f"{ann_file} names {len(missing)} images that are not there: {name_some(missing)}")
     return sorted({(by_stem[row[0]], row[1] if len(row) > 1 else "") for row in rows})
+
+
+def file_sizes(paths: Iterable[Path]) -> list[int]:
+    """Sizes in bytes, in order; many are asked for at once, since a file server answers each slowly."""
+    every = list(paths)
+    parts = [every[start : start + SIZE_BATCH] for start in range(0, len(every), SIZE_BATCH)]
+    with ThreadPoolExecutor(SIZE_THREADS) as pool:
+        return [size for sizes in pool.map(_sizes, parts) for size in sizes]
+
+
+def _sizes(paths: Sequence[Path]) -> list[int]:
+    return [path.stat().st_size for path in paths]

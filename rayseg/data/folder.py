@@ -17,7 +17,7 @@ from rayseg.core.sample import PixelData, SegSample
 from rayseg.data.classes import resolve_classes
 from rayseg.data.decode import picture_size, read_image
 from rayseg.data.drawing import default_palette
-from rayseg.data.files import FileIndex, Layout, PathTable, name_some, spread_order
+from rayseg.data.files import FileIndex, Layout, PathTable, file_sizes, name_some, spread_order
 from rayseg.data.home import resolve_data_root
 from rayseg.data.masks import MaskReader, MaskRules, detect_format
 from rayseg.data.pipeline import Pipeline
@@ -190,8 +190,9 @@ class FolderDataset(Dataset[dict[str, Any]]):
         """A hash of the sorted relative paths and sizes of all files: the same data, the same fingerprint."""
         digest = hashlib.blake2b(digest_size=16)
         for directory, paths in ((self.image_dir, self.files.images), (self.mask_dir, self.files.masks)):
-            for path in paths:
-                digest.update(f"{path}\0{(directory / path).stat().st_size}\n".encode("utf-8", "surrogateescape"))
+            sizes = file_sizes(directory / path for path in paths)
+            for path, size in zip(paths, sizes, strict=True):
+                digest.update(f"{path}\0{size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def preflight(self, n: int = 64) -> None:

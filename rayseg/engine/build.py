@@ -234,7 +234,7 @@ def _build_optimization(runner: Runner) -> None:
     )
     if runner.world_size > 1:
         runner.model = _wrap_ddp(runner.model, settings(config, "env_cfg"), runner.host.device)
-    runner.train_step = TrainStep(runner.model, runner.optim_wrapper, runner.micro_batches)
+    runner.train_step = TrainStep(runner.model, runner.optim_wrapper, runner.micro_batches, runner.stopwatch)
 
 
 def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Module:

@@ -87,19 +87,24 @@ class TrainLoop:
 
     def run_iter(self, batch_idx: int) -> None:
         """One iteration: a global batch, one forward and backward of every rank."""
-        runner = self.runner
-        data_batch = self.next_batch()
-        runner.call_hook("before_train_iter", batch_idx=batch_idx, data_batch=data_batch)
+        runner, watch = self.runner, self.runner.stopwatch
+        with watch.data:
+            data_batch = self.next_batch()
+        with watch.hooks:
+            runner.call_hook("before_train_iter", batch_idx=batch_idx, data_batch=data_batch)
         outputs = runner.train_step(data_batch)
-        runner.call_hook("after_train_iter", batch_idx=batch_idx, data_batch=data_batch, outputs=outputs)
+        with watch.hooks:
+            runner.call_hook("after_train_iter", batch_idx=batch_idx, data_batch=data_batch, outputs=outputs)
         self.iter += 1
 
     def boundary(self) -> None:
         """Between two iterations: write a requested checkpoint; at control points commit it and learn of a stop."""
         checkpointer = self.runner.checkpointer
-        checkpointer.stage_if_requested()
         control_due = due(self.iter, self.runner.control_interval)
-        if (control_due or self.validation_due or self.finished) and checkpointer.control_point():
+        with self.runner.stopwatch.checkpoint:
+            checkpointer.stage_if_requested()
+            stop = (control_due or self.validation_due or self.finished) and checkpointer.control_point()
+        if stop:
             self.agree_to_stop()
 
     def agree_to_stop(self) -> None:
@@ -113,7 +118,10 @@ class TrainLoop:
         if self.stopping or not self.validation_due:
             return
         assert self.runner.val_loop is not None
-        if self.runner.val_loop.run() is None:
+        with self.runner.stopwatch.validation:
+            metrics = self.runner.val_loop.run()
+        self.runner.publish.times()
+        if metrics is None:
             self.agree_to_stop()
             return
         self.last_validated, _ = self._validation_count()
@@ -124,8 +132,10 @@ class TrainLoop:
         """At the end: a stopped run is saved where it stands, and what was staged is committed."""
         if self.stopping:
             self.runner.checkpointer.request()
-        self.runner.checkpointer.stage_if_requested()
-        self.runner.checkpointer.control_point()
+        with self.runner.stopwatch.checkpoint:
+            self.runner.checkpointer.stage_if_requested()
+            self.runner.checkpointer.control_point()
+        self.runner.publish.times()
 
     def run(self) -> None:
         """Train until the end or a stop."""

@@ -36,6 +36,10 @@ class Publisher:
         """A fact about the run; ``data`` holds JSON values."""
         self._from_rank0(self._record("event", name=name, data=data))
 
+    def times(self) -> None:
+        """Where the time of this process's run has gone until now."""
+        self.event("times", **self.runner.stopwatch.seconds())
+
     def image(self, mode: str, path: str, tag: str) -> None:
         """A picture that this rank has written; ``path`` is relative to the run directory."""
         self.runner.host.publish(self._record("image", mode=mode, data={"path": path, "tag": tag}))

@@ -19,6 +19,7 @@ from rayseg.engine.hook_list import HookList
 from rayseg.engine.host import Host, LocalHost
 from rayseg.engine.message_hub import MessageHub
 from rayseg.engine.publisher import Publisher
+from rayseg.engine.stopwatch import Stopwatch
 from rayseg.engine.train_step import TrainStep, split_batch, warm_up
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Runner:
         self.control = ControlGroup()
         self.message_hub = MessageHub()
         self.publish = Publisher(self)
+        self.stopwatch = Stopwatch()
         self.hooks = HookList()
         self.train_loop: TrainLoop | None = None
         self.val_loop: ValLoop | None = None
@@ -240,6 +242,8 @@ class Runner:
     def _attempt_facts(self) -> dict[str, Any]:
         import torch
 
+        from rayseg.engine.hardware import hardware
+
         checkpoint = self.start_from
         return {
             "attempt": self.checkpointer.attempt,
@@ -249,6 +253,7 @@ class Runner:
             "global_batch_size": self.global_batch_size,
             "micro_batches": self.micro_batches,
             "device": str(self.host.device),
+            "hardware": hardware(),
             "threads": torch.get_num_threads(),
             "seed": self.seed,
             "max_iters": self.max_iters,

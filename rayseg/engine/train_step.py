@@ -13,6 +13,7 @@ from rayseg.core import distributed
 from rayseg.core.errors import RaysegError
 from rayseg.core.randomness import forked_rng
 from rayseg.engine.buffers import load_buffers, named_buffers
+from rayseg.engine.stopwatch import Stopwatch
 from rayseg.models.normalization import whole_share
 
 if TYPE_CHECKING:
@@ -29,12 +30,20 @@ class TrainStep:
         optim_wrapper: scales, accumulates, clips and steps.
         micro_batches: pieces into which the share is split, so that fewer ranks than the run began with keep the
             memory of one rank's batch and the mean of DDP.
+        stopwatch: takes the times of forward and backward.
     """
 
-    def __init__(self, model: nn.Module, optim_wrapper: OptimWrapper, micro_batches: int = 1) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optim_wrapper: OptimWrapper,
+        micro_batches: int = 1,
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
         self.model = model
         self.optim_wrapper = optim_wrapper
         self.micro_batches = micro_batches
+        self.stopwatch = stopwatch or Stopwatch()
 
     def __call__(self, data_batch: Any) -> dict[str, torch.Tensor]:
         """The losses of the iteration, detached 0-dim tensors (means over the micro-batches)."""
@@ -42,7 +51,8 @@ class TrainStep:
             return self._in_pieces(data_batch)
         with self.optim_wrapper.optim_context(self.model):
             losses = self._losses(data_batch)
-        self.optim_wrapper.update_params(losses["loss"])
+        with self.stopwatch.backward:
+            self.optim_wrapper.update_params(losses["loss"])
         return {name: value.detach() for name, value in losses.items()}
 
     def _in_pieces(self, data_batch: Any) -> dict[str, torch.Tensor]:
@@ -60,12 +70,14 @@ class TrainStep:
         with self.optim_wrapper.optim_context(self.model, sync=None if is_last else False):
             losses = self._losses(piece)
         count_in = self.optim_wrapper.update_params if is_last else self.optim_wrapper.accumulate
-        count_in(losses["loss"] / pieces)
+        with self.stopwatch.backward:
+            count_in(losses["loss"] / pieces)
         return losses
 
     def _losses(self, batch: Any) -> dict[str, torch.Tensor]:
         try:
-            losses: dict[str, torch.Tensor] = self.model(batch["inputs"], batch["data_samples"], mode="loss")
+            with self.stopwatch.forward:
+                losses: dict[str, torch.Tensor] = self.model(batch["inputs"], batch["data_samples"], mode="loss")
         except RuntimeError as error:
             if UNUSED_PARAMETERS in str(error):
                 raise RaysegError(_unused(self.model, str(error))) from error

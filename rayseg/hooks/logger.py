@@ -14,9 +14,11 @@ from rayseg.core import distributed
 from rayseg.core.errors import ConfigError, did_you_mean
 from rayseg.core.randomness import derive_seed
 from rayseg.engine.hook import DataBatch, Hook, Outputs
+from rayseg.tracking.confusion import write_confusion
 
 if TYPE_CHECKING:
     from rayseg.config.settings import LogProcessorSettings
+    from rayseg.engine.loops import ValLoop
     from rayseg.engine.message_hub import ScalarHistory
     from rayseg.engine.runner import Runner
 
@@ -88,12 +90,16 @@ class LoggerHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Publish the metrics of a validation."""
+        assert runner.val_loop is not None
         if metrics is not None:
+            _write_confusion(runner, runner.val_loop)
             runner.publish.scalars("val", runner.iter, dict(metrics))
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Publish the metrics of a test."""
+        assert runner.test_loop is not None
         if metrics is not None:
+            _write_confusion(runner, runner.test_loop)
             runner.publish.scalars("test", runner.iter, dict(metrics))
 
     def _warn_of_no_number(self, runner: Runner, loss: float) -> None:
@@ -135,6 +141,13 @@ class LoggerHook(Hook):
 
     def _custom(self) -> list[dict[str, Any]]:
         return [item for item in self.log_processor.custom_cfg if item["data_src"] != "lr"]
+
+
+def _write_confusion(runner: Runner, loop: ValLoop) -> None:
+    """Rank 0 writes down the confusion matrix of the metric that has one."""
+    matrix = next((metric.confusion.matrix for metric in loop.evaluator if hasattr(metric, "confusion")), None)
+    if runner.rank == 0 and matrix is not None:
+        write_confusion(runner.work_dir, loop.mode, runner.iter, runner.metainfo["classes"], matrix.tolist())
 
 
 def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:

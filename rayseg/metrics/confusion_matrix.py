@@ -29,8 +29,8 @@ class ConfusionMatrix:
         """Forget every count."""
         self.matrix.zero_()
 
-    def update(self, pred: Tensor, label: Tensor) -> None:
-        """Count the pixels of one image or batch.
+    def update(self, pred: Tensor, label: Tensor) -> Tensor:
+        """Count the pixels of one image or batch, and return these counts: int64 (K, K), on the device of the matrix.
 
         Args:
             pred: class indices 0 .. K-1, any integer dtype; what it says of ignored pixels does not matter.
@@ -42,7 +42,7 @@ class ConfusionMatrix:
         if pred.shape != label.shape:
             raise ValueError(f"prediction {tuple(pred.shape)} and label {tuple(label.shape)} differ in shape")
         if pred.numel() == 0:
-            return
+            return torch.zeros_like(self.matrix)
         classes = self.num_classes
         # int64 first: a uint8 tensor compared with 300 or -1 wraps the number around.
         pred = pred.to(self.matrix.device, non_blocking=True).to(torch.int64)
@@ -51,8 +51,9 @@ class ConfusionMatrix:
         self._check(pred, label, ignored)
         # One more bin than the matrix has takes the ignored pixels: cheaper than selecting the others.
         pair = label.mul_(classes).add_(pred).masked_fill_(ignored, classes**2)
-        counts = torch.bincount(pair.flatten(), minlength=classes**2 + 1)
-        self.matrix += counts[:-1].view(classes, classes)
+        counts = torch.bincount(pair.flatten(), minlength=classes**2 + 1)[:-1].view(classes, classes)
+        self.matrix += counts
+        return counts
 
     def _check(self, pred: Tensor, label: Tensor, ignored: Tensor) -> None:
         low, high = pred.aminmax()
@@ -68,3 +69,10 @@ class ConfusionMatrix:
                     f"{name} outside the classes 0 to {self.num_classes - 1}: found {found} "
                     f"(prediction {tuple(pred.shape)}, label {tuple(label.shape)}, ignore_index {self.ignore_index})"
                 )
+
+
+def class_iou(matrix: Tensor) -> Tensor:
+    """IoU of each class, TP / (TP + FP + FN): float64 (K,) from counts (K, K); NaN for a class that does not occur."""
+    counts = matrix.double()
+    right = counts.diagonal()
+    return right / (counts.sum(0) + counts.sum(1) - right)

@@ -12,7 +12,7 @@ from torch import Tensor
 from rayseg.core import distributed
 from rayseg.core.errors import ConfigError
 from rayseg.core.sample import SegSample
-from rayseg.metrics.confusion_matrix import ConfusionMatrix
+from rayseg.metrics.confusion_matrix import ConfusionMatrix, class_iou
 from rayseg.metrics.loss_sum import LossSum
 
 IoUName = Literal["mIoU", "mDice", "mFscore"]
@@ -83,7 +83,7 @@ class IoUMetric:
         self.losses = LossSum()
 
     def process(self, data_batch: Mapping[str, Any], data_samples: Sequence[SegSample]) -> None:
-        """Count predictions against labels.
+        """Count predictions against labels; each image's own counts go into its ``metainfo['confusion']``.
 
         Args:
             data_batch: what the model was given; not used.
@@ -98,10 +98,11 @@ class IoUMetric:
                 missing = "label" if sample.gt_sem_seg is None else "prediction"
                 raise ValueError(f"{sample.img_path or 'an image'} has no {missing}, so it cannot be scored")
             try:
-                self.confusion.update(sample.pred_sem_seg.data, sample.gt_sem_seg.data)
+                counts = self.confusion.update(sample.pred_sem_seg.data, sample.gt_sem_seg.data)
             except ValueError as error:
                 error.add_note(f"image: {sample.img_path}")
                 raise
+            sample.metainfo["confusion"] = counts
             if (loss := sample.metainfo.get("loss")) is not None:
                 self.losses.add(float(loss))
 
@@ -145,7 +146,7 @@ class IoUMetric:
         recall = right / labelled
         beta2 = self.beta**2
         formulas = {
-            "IoU": right / (labelled + predicted - right),
+            "IoU": class_iou(matrix),
             "Acc": recall,
             "Dice": 2 * right / (labelled + predicted),
             "Fscore": (1 + beta2) * right / (beta2 * labelled + predicted),

@@ -12,7 +12,7 @@ from typing import Any
 
 from rayseg.config.settings import Scaling
 from rayseg.core.errors import ConfigError
-from rayseg.orchestration.worker import cores
+from rayseg.engine.hardware import cores
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 CONNECT_SECONDS = 10.0
@@ -79,14 +79,26 @@ def connected(scaling: Scaling) -> Iterator[dict[str, float]]:
     if not was_connected:
         _connect(scaling)
     try:
-        list_nodes: Any = ray.nodes
-        nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
+        nodes = _nodes()
         resources = asked(scaling, int(sum(node.get("GPU", 0) for node in nodes)))
         _require(scaling, resources, nodes, "the cluster")
         yield resources
     finally:
         if not was_connected:
             ray.shutdown()
+
+
+def node_count() -> int:
+    """Nodes of the cluster that this process is connected to."""
+    return len(_nodes())
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each living node."""
+    import ray
+
+    list_nodes: Any = ray.nodes
+    return [node["Resources"] for node in list_nodes() if node["Alive"]]
 
 
 def _connect(scaling: Scaling) -> None:

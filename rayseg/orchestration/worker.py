@@ -13,6 +13,7 @@ from typing import Any
 from rayseg.config import Config, prepend_import_path, settings
 from rayseg.config.imports import import_path_of
 from rayseg.core.record import Record
+from rayseg.engine.hardware import cores
 
 SECONDS_BETWEEN_QUESTIONS = 0.5
 
@@ -79,11 +80,6 @@ class RayTrainHost:
             self._answer = self._mailbox.stop_reason.remote()
             self._asked = time.monotonic()
         return self._stop
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train_worker(config: dict[str, WorkerArguments]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from rayseg.core.distributed import get_rank
 from rayseg.core.sample import PixelData, SegSample
-from rayseg.hooks.visualization import SegVisualizationHook, picture_of, spread
+from rayseg.hooks.visualization import LowestScores, SegVisualizationHook, picture_of, spread
+from tests.distributed import run_ranks
 from tests.unit.engine.training import Run, iterations, train
 
 CLASSES = ["sky", "tree", "road"]
@@ -59,12 +62,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def drawn(work_dir: Path, folder: Path, **options: Any) -> Run:
+def drawn(work_dir: Path, folder: Path, worst: int = 0, **options: Any) -> Run:
     data = {"type": "FolderDataset", "data_root": str(folder), "split": "val", "classes": CLASSES, "palette": PALETTE}
     return train(
         work_dir,
         train_cfg=iterations(4, val_interval=2),
-        default_hooks={"visualization": {"type": "SegVisualizationHook", **options}},
+        default_hooks={"visualization": {"type": "SegVisualizationHook", "worst": worst, **options}},
         val_dataloader={"batch_size": 1, "dataset": {**data, "test_mode": True}},
         param_scheduler=None,
     )
@@ -94,6 +97,72 @@ def test_pictures_lie_under_the_images_relative_paths(tmp_path: Path, folder: Pa
 def test_how_many(tmp_path: Path, folder: Path, options: dict[str, Any], count: int) -> None:
     drawn(tmp_path / "run", folder, **options)
     assert len(pictures(tmp_path / "run")) == 2 * count
+
+
+def scored(index: int, right: int) -> SegSample:
+    """An image of ten labelled pixels, so many of them right."""
+    counts = torch.tensor([[right, 10 - right], [0, 0]])
+    metainfo = {"index": index, "name": f"{index}.jpg", "confusion": counts}
+    return SegSample(img_path=f"{index}.jpg", metainfo=metainfo)
+
+
+@given(st.lists(st.integers(0, 10), max_size=12), st.integers(0, 5))
+def test_the_lowest_scores_are_kept(rights: list[int], count: int) -> None:
+    lowest = LowestScores(count)
+    for index, right in enumerate(rights):
+        lowest.add(scored(index, right))
+    wanted = sorted((right / 10 / (1 + (right < 10)), index) for index, right in enumerate(rights))[:count]
+    found = lowest.over_ranks()
+    assert [index for _, index, _ in found] == [index for _, index in wanted]
+    assert [score for score, _, _ in found] == pytest.approx([score for score, _ in wanted])
+    assert set(lowest.samples) == {index for _, index in wanted}
+
+
+def test_an_image_without_labelled_pixels_has_no_score() -> None:
+    lowest = LowestScores(2)
+    lowest.add(SegSample(img_path="a.png", metainfo={"index": 0, "confusion": torch.zeros(2, 2)}))
+    assert lowest.over_ranks() == []
+
+
+def _lowest_of_two_ranks() -> list[str]:
+    lowest = LowestScores(3)
+    for index, right in ((0, 9), (1, 2), (2, 5), (3, 8), (4, 1), (5, 7)):
+        if index % 2 == get_rank():
+            lowest.add(scored(index, right))
+    return [name for _, _, name in lowest.over_ranks()]
+
+
+@pytest.mark.world_size(2)
+def test_the_lowest_of_all_ranks() -> None:
+    assert run_ranks(_lowest_of_two_ranks, 2) == [["4.png", "1.png", "2.png"]] * 2
+
+
+def test_the_worst_images_are_drawn_besides(tmp_path: Path, folder: Path) -> None:
+    run = drawn(tmp_path / "run", folder, worst=3, max_images=1)
+    for at_iter in (2, 4):
+        visuals = tmp_path / "run/visuals/val" / f"iter_{at_iter}"
+        listed = json.loads((visuals / "worst.json").read_text())
+        assert len(listed) == 3
+        assert [entry["mIoU"] for entry in listed] == sorted(entry["mIoU"] for entry in listed)
+        assert all((visuals / entry["picture"]).is_file() for entry in listed)
+        extra = [entry["picture"] for entry in listed if entry["picture"] != "area_0/0.png"]
+        assert pictures(tmp_path / "run")[-1].startswith("val/iter_4/worst/")
+        assert all(name.startswith("worst/area_") for name in extra)
+    told = {record.data["tag"] for record in run.records if record.kind == "image" and record.iter == 4}
+    assert told == {"area_0/0.png", *extra}
+
+
+def test_a_picture_is_never_half_there(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trackers look for pictures while they are made."""
+
+    def torn(self: Any, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"half a picture")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Image.Image, "save", torn)
+    with pytest.raises(OSError, match="full"):
+        drawn(tmp_path / "run", folder)
+    assert pictures(tmp_path / "run") == [] or all("/." in name for name in pictures(tmp_path / "run"))
 
 
 def test_training_draws_nothing(tmp_path: Path) -> None:
