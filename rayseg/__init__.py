@@ -15,8 +15,10 @@ _PUBLIC = {
     "Runner": "rayseg.engine",
     "load_config": "rayseg.config",
     "predict": "rayseg.orchestration",
+    "sync": "rayseg.orchestration",
     "test": "rayseg.orchestration",
     "train": "rayseg.orchestration",
+    "write_report": "rayseg.reporting",
 }
 
 __all__ = ["__version__", *_PUBLIC]

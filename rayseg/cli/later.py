@@ -9,13 +9,10 @@ from rayseg.cli.output import BAD_INPUT, print_errors
 VERBS = {
     "tune": "search hyperparameters: a sweep of runs.",
     "submit": "send a run to a cluster as a Ray job.",
-    "report": "make report.html of a run or sweep.",
-    "sync": "send a run's numbers to MLflow, W&B or TensorBoard.",
     "migrate": "turn an MMSegmentation config into one for rayseg.",
 }
 INSTEAD = {
     "submit": "; use 'ray job submit --working-dir . -- rayseg train ...'",
-    "report": "; metrics.jsonl and log.txt in the run directory have everything",
 }
 
 

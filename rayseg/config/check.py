@@ -46,7 +46,7 @@ def check_config(config: Config, needs: Iterable[str] = TRAINING_SECTIONS) -> li
     problems += [
         Problem("the section is missing", name, config.origin(name)) for name in needs if config.get(name) is None
     ]
-    problems = _without_echoes(problems)
+    problems = _without_echoes(problems, config.provenance.inherited)
     if problems := _once(problems, config.provenance.inherited):
         raise ConfigError(problems)
     return list(dict.fromkeys(notes + checker.notes))
@@ -119,12 +119,28 @@ def _check_evaluation(config: Config) -> list[Problem]:
     return problems
 
 
-def _without_echoes(problems: list[Problem]) -> list[Problem]:
-    """The problems without "no type" of a data set that would have it from training's, if that were right."""
-    heirs = ("val_dataloader.dataset", "test_dataloader.dataset")
-    if not {"train_dataloader", "train_dataloader.dataset"} & {problem.key for problem in problems}:
-        return problems
-    return [problem for problem in problems if problem.key not in heirs or "needs a 'type'" not in problem.message]
+def _without_echoes(problems: list[Problem], inherited: Mapping[str, str]) -> list[Problem]:
+    """The problems without those that another one brings about.
+
+    That is "no type" of a data set that would have it from training's, if that were right, and whatever is wrong with
+    a tracker that stands for a backend of MM's, if that is wrong itself.
+    """
+    keys = {problem.key for problem in problems}
+    is_training_wrong = bool({"train_dataloader", "train_dataloader.dataset"} & keys)
+    heirs = ("val_dataloader.dataset", "test_dataloader.dataset") if is_training_wrong else ()
+    backends = tuple(
+        path for path, source in inherited.items() if path.startswith("trackers.") and _any_below(source, keys)
+    )
+    return [
+        problem
+        for problem in problems
+        if (problem.key not in heirs or "needs a 'type'" not in problem.message)
+        and not any(path in backends for path in parents(problem.key))
+    ]
+
+
+def _any_below(path: str, keys: Iterable[str]) -> bool:
+    return any(path in parents(key) for key in keys)
 
 
 def _once(problems: list[Problem], inherited: Mapping[str, str]) -> list[Problem]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,8 @@ from rayseg.config.config import DEFAULT, Config
 from rayseg.config.merge import nearest_entry, set_origin
 from rayseg.config.search import Choice, find_search_leaves
 from rayseg.config.tree import ConfigDict, as_tree, join
+from rayseg.core.errors import ConfigError
+from rayseg.core.registries import VIS_BACKENDS
 
 DEFAULT_HOOKS = {
     "timer": "IterTimerHook",
@@ -25,6 +28,7 @@ def complete_config(config: Config) -> Config:
     """A copy of ``config`` with what is implied filled in; completing it again changes nothing.
 
     * ``default_hooks`` has the six of MM, a partial dict is merged by name, None turns one off.
+    * ``trackers`` has the report, and what MM's ``vis_backends`` name, unless it says otherwise.
     * ``train_cfg`` with MM's ``by_epoch`` instead of a ``type`` gets the type.
     * ``val_dataloader.dataset`` has from the training data set what it does not say itself, without the
       augmentation ``pipeline``; ``test_dataloader`` has it from validation, whole when it is not there. A data set
@@ -50,6 +54,7 @@ class _Completion:
 
     def result(self) -> Config:
         self._hooks()
+        self._trackers()
         self._loop_type()
         self._preprocessor()
         self._validation_data()
@@ -78,6 +83,34 @@ class _Completion:
                 set_origin(self.origins, f"default_hooks.{name}" + (".type" if name in given else ""), DEFAULT)
             hooks[name] = hook
         self.tree["default_hooks"] = {**hooks, **{name: hook for name, hook in given.items() if name not in hooks}}
+
+    def _trackers(self) -> None:
+        given = self.tree.get("trackers")
+        if given is not None and not isinstance(given, Mapping):
+            return
+        trackers = ConfigDict(given or {})
+        for path, name, tracker in self._backends():
+            if name not in trackers:
+                trackers[name] = tracker
+                self._note_inherited(f"trackers.{name}", path)
+        if "report" not in trackers:
+            trackers["report"] = {"type": "Report"}
+            set_origin(self.origins, "trackers.report", DEFAULT)
+        self.tree["trackers"] = {"report": trackers["report"], **trackers}
+
+    def _backends(self) -> Iterator[tuple[str, str, Any]]:
+        """Key path, tracker's name and tracker of each of MM's backends; what is wrong there the check reports."""
+        visualizer = self.tree.get("visualizer")
+        places = {"vis_backends": self.tree.get("vis_backends")}
+        if isinstance(visualizer, Mapping):
+            places["visualizer.vis_backends"] = visualizer.get("vis_backends")
+        for path, backends in places.items():
+            for index, backend in enumerate(backends if isinstance(backends, list) else ()):
+                if not isinstance(backend, Mapping) or find_search_leaves(backend):
+                    continue
+                with suppress(ConfigError):
+                    if (found := VIS_BACKENDS.build(backend)) is not None:
+                        yield join(path, index), *found
 
     def _loop_type(self) -> None:
         loop = self.tree.get("train_cfg")

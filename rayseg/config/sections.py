@@ -38,6 +38,22 @@ class AutoScaleLR(TypedDict, total=False):
     base_batch_size: int
 
 
+_VIS_BACKENDS: Any = list[Annotated[Any, known.VIS_BACKENDS]]
+
+
+class Visualizer(TypedDict, total=False):
+    """``visualizer``: MM's; its ``vis_backends`` become trackers."""
+
+    type: str
+    name: str
+    vis_backends: _VIS_BACKENDS | None
+    save_dir: str
+    alpha: float
+    classes: list[str]
+    palette: list[list[int]]
+    dataset_name: str
+
+
 def _is_priority(value: Any) -> bool:
     if isinstance(value, str):
         return value.upper() in PRIORITIES
@@ -109,8 +125,8 @@ SECTIONS: dict[str, Section] = {
     "work_dir": Section(str),
     "default_scope": Section(str, "names have no scopes here"),
     "env_cfg": Section(SETTINGS["env_cfg"]),
-    "vis_backends": Section(list[dict[str, Any]], "where numbers and pictures go is said in 'trackers'"),
-    "visualizer": Section(dict[str, Any], "pictures are made by SegVisualizationHook, in 'default_hooks'"),
+    "vis_backends": Section(_VIS_BACKENDS),
+    "visualizer": Section(Visualizer, "pictures are made by SegVisualizationHook, in 'default_hooks'"),
     "log_level": Section(Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
     "launcher": Section(str, "workers are started by Ray Train, as 'scaling' says"),
     "auto_scale_lr": Section(AutoScaleLR, "the learning rate is never scaled; the start prints the global batch"),

@@ -94,6 +94,19 @@ TRACKERS = Registry(
     "tracker",
     {
         "Console": "rayseg.tracking.console.Console",
+        "MLflow": "rayseg.tracking.mlflow.MLflow",
+        "Report": "rayseg.reporting.tracker.Report",
+        "TensorBoard": "rayseg.tracking.tensorboard.TensorBoard",
+        "WandB": "rayseg.tracking.wandb.WandB",
     },
-    later=("MLflow", "WandB", "Wandb", "TensorBoard"),
+)
+VIS_BACKENDS = Registry(
+    "visualization backend",
+    _names(
+        "rayseg.tracking.vis_backends",
+        "LocalVisBackend",
+        "MLflowVisBackend",
+        "TensorboardVisBackend",
+        "WandbVisBackend",
+    ),
 )

@@ -55,7 +55,6 @@ class Registry:
         libraries: prefix to module whose public classes and functions are known too: ``{"": "torch.optim"}`` makes
             ``AdamW`` known, ``{"smp.": "segmentation_models_pytorch"}`` makes ``smp.Unet`` known.
         supplied: constructor arguments that the builder provides, so that a config need not.
-        later: names that a later version will know, so that the message can say so.
     """
 
     def __init__(
@@ -64,10 +63,8 @@ class Registry:
         names: Mapping[str, str] | None = None,
         libraries: Mapping[str, str] | None = None,
         supplied: Iterable[str] = (),
-        later: Iterable[str] = (),
     ) -> None:
         self.kind = kind
-        self._later = frozenset(later)
         self.supplied = frozenset(supplied)
         self._names: dict[str, str | Callable[..., Any]] = dict(names or {})
         self._libraries = dict(libraries or {})
@@ -129,8 +126,6 @@ class Registry:
             if not callable(found):
                 raise UnknownNameError(f"{name!r} is a {type(found).__name__}, not a class or function")
             return found
-        if name in self._later:
-            raise UnknownNameError(f"{self.kind} {name!r} comes with a later version")
         raise UnknownNameError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.known())}")
 
     def build(self, config: Any, **supplied: Any) -> Any:

@@ -7,9 +7,11 @@ _PUBLIC = {
     "Plan": "planning",
     "PredictResult": "results",
     "RunResult": "results",
+    "SyncResult": "results",
     "TestResult": "results",
     "plan": "planning",
     "predict": "prediction",
+    "sync": "syncing",
     "test": "evaluation",
     "train": "training",
 }

@@ -56,6 +56,25 @@ class TestResult(_Result):
 
 
 @dataclass(frozen=True)
+class SyncResult(_Result):
+    """What was sent of a run.
+
+    Attributes:
+        run_dir: the run directory.
+        destination: where to, without secrets.
+        lines: lines of ``metrics.jsonl`` that were missing there.
+        pictures: pictures that were missing there.
+        run_id: the run's name at the destination, where it has one.
+    """
+
+    run_dir: Path
+    destination: str
+    lines: int
+    pictures: int
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
 class PredictResult(_Result):
     """Where predictions are.
 

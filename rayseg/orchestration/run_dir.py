@@ -20,6 +20,7 @@ from rayseg.engine.build import run_name, store_of
 from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.orchestration.changes import refused_changes
 from rayseg.orchestration.source import CODE_DIR, CONFIG_FILE, resolved, with_saved_code
+from rayseg.tracking.files import RecordingError, replace_keeping
 
 LATEST = "latest"
 
@@ -93,7 +94,7 @@ def prepare(config: Config, run_dir: RunDir) -> Config:
     path = run_dir.path
     with _writable(path):
         path.mkdir(parents=True, exist_ok=run_dir.named)
-        _write_config(config, path)
+        replace_keeping(path / CONFIG_FILE, config.dump().encode())
         _keep_code(config, path / CODE_DIR)
         if not run_dir.named:
             _point_latest(path)
@@ -137,21 +138,6 @@ def _refuse_less(config: Config, checkpoint: Checkpoint) -> None:
         key = "train_cfg.max_iters"
         done = f"found {wanted}, the run has done {checkpoint.iter} iterations already"
         raise ConfigError(Problem(done, key, config.origin(key)))
-
-
-def _write_config(config: Config, path: Path) -> None:
-    """``config.py``; one that differs is kept beside it under a number."""
-    target, text = path / CONFIG_FILE, config.dump()
-    if target.is_file():
-        if target.read_text(encoding="utf-8") == text:
-            return
-        number = 1
-        while (kept := path / f"config.{number}.py").exists():
-            number += 1
-        shutil.copy2(target, kept)
-    partial = path / f".{CONFIG_FILE}.{os.getpid()}"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
 
 
 def _keep_code(config: Config, target: Path) -> None:
@@ -203,3 +189,5 @@ def _writable(path: Path) -> Iterator[Any]:
         yield
     except OSError as error:
         raise ConfigError(f"--work-dir {path}: cannot be written: {error.strerror or error}") from None
+    except RecordingError as error:
+        raise ConfigError(f"--work-dir {error}") from None

@@ -14,14 +14,17 @@ from rayseg.core.errors import RaysegError
 from rayseg.core.record import Record
 from rayseg.engine.build import store_of
 from rayseg.engine.owner import RunOwner
+from rayseg.engine.stored_checkpoints import StoredCheckpoints
 from rayseg.models.pretrained import fetch_pretrained
-from rayseg.orchestration.cluster import connected, names_a_cluster, require_gpu, require_local
+from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_gpu, require_local
+from rayseg.orchestration.facts import launch_facts
 from rayseg.orchestration.launch import run_here, run_on_ray
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.run_dir import RunDir, choose, prepare
 from rayseg.orchestration.source import Overrides, Source, read_source, resolved
 from rayseg.orchestration.stop import StopSignals
+from rayseg.orchestration.trackers import build_trackers, require_one_store
 from rayseg.tracking.recorder import RunRecorder
 
 
@@ -56,21 +59,26 @@ def train(
     """
     local = _in_notebook() if local is None else local
     config, run_dir = plan_run(source, overrides, work_dir, workers, resume=resume, auto_resume=auto_resume)
+    trackers = build_trackers(config, console)
     scaling = settings(config, "scaling")
     if local:
         require_gpu(scaling)
     elif not names_a_cluster():
         require_local(scaling)
-    rehearse(config, run_dir.path, run_dir.start_from, workers=1 if local else scaling.num_workers)
+    workers = 1 if local else scaling.num_workers
+    rehearsed = rehearse(config, run_dir.path, run_dir.start_from, workers)
     if run_dir.start_from is None:
         with config_import_path(config):
             fetch_pretrained(config["model"])
     with nullcontext() if local else connected(scaling) as resources:
+        if not local:
+            require_one_store(trackers, run_dir.path, node_count())
+        facts = launch_facts(config, run_dir.path, rehearsed, workers)
         config = prepare(config, run_dir)
-        recorder = RunRecorder(run_dir.path, [console] if console is not None else [])
+        checkpoints = StoredCheckpoints(store_of(config, run_dir.path))
+        recorder = RunRecorder(run_dir.path, trackers, checkpoints=checkpoints)
         owner = RunOwner(recorder, store_of(config, run_dir.path))
-        workers = 1 if local else scaling.num_workers
-        recorder.start({"name": run_dir.path.name, "command": _command(), "workers": workers})
+        recorder.start(facts)
         if workers < scaling.num_workers:
             what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
             owner.receive(_note(what))
@@ -137,10 +145,6 @@ def _in_full(error: BaseException) -> str:
     import traceback
 
     return f"{_one_line(error)}\n{''.join(traceback.format_exception(error)).rstrip()}"
-
-
-def _command() -> list[str]:
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
 def _in_notebook() -> bool:

@@ -1,0 +1,30 @@
+"""One self-contained HTML page out of run directories. Cheap to import: no jinja2, no pillow, no numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["write_report"]
+
+
+def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the report of one run, or the comparison of several, as one HTML file that loads nothing else.
+
+    Directories are only read. What is missing or damaged in them is left out, and said in the page.
+
+    Args:
+        run_dirs: run directories; one that is named twice counts once.
+        out: the file to write; when not given ``<run>/report.html`` for one run, ``report.html`` in the current
+            directory for several. It is replaced at once: a reader never sees half a page.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigError: no directory is given, or one of them is no run directory (it has no ``run.json``).
+        RecordingError: the file could not be written; what was there before is kept.
+    """
+    from rayseg.reporting.report import write
+
+    return write(run_dirs, out)

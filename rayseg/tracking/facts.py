@@ -15,6 +15,7 @@ PACKAGES = (
     "rayseg", "torch", "torchvision", "ray", "segmentation-models-pytorch", "timm", "numpy", "pillow", "safetensors",
 )  # fmt: skip
 GIT_TIMEOUT_S = 5.0
+MAX_DIFF = 1_000_000
 
 
 def collect_facts(directory: Path | None = None) -> dict[str, Any]:
@@ -58,6 +59,12 @@ def git_state(directory: Path) -> dict[str, Any] | None:
         return None
     changed = _git(directory, "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit.strip(), "dirty": changed is None or bool(changed.strip())}
+
+
+def git_diff(directory: Path | None = None) -> str:
+    """What tracked files differ in from the commit, ``MAX_DIFF`` characters of it; empty when nothing differs."""
+    diff = _git(directory or Path.cwd(), "diff", "--no-ext-diff", "--no-color", "HEAD") or ""
+    return diff if len(diff) <= MAX_DIFF else f"{diff[:MAX_DIFF]}\n... and {len(diff) - MAX_DIFF} characters more\n"
 
 
 def _git(directory: Path, *arguments: str) -> str | None:

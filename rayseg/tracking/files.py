@@ -150,6 +150,26 @@ def replace_file(path: Path, data: bytes) -> None:
         new.commit()
 
 
+def replace_keeping(path: Path, data: bytes) -> None:
+    """As ``replace_file``; contents that differ are kept beside it under a number: ``config.1.py``.
+
+    Raises:
+        RecordingError: the file is as it was.
+    """
+    try:
+        before = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise RecordingError(path, error, "read") from error
+    if before == data:
+        return
+    if before is not None:
+        number = 1
+        while (kept := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+            number += 1
+        replace_file(kept, before)
+    replace_file(path, data)
+
+
 def write_all(fd: int, data: bytes) -> None:
     """``os.write`` until everything is written."""
     view = memoryview(data)

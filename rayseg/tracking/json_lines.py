@@ -49,17 +49,6 @@ def decode_line(line: bytes | str) -> dict[str, Any] | None:
     return None if value is None else {name: _number(item) for name, item in value.items()}
 
 
-def parse_cursor(text: bytes) -> dict[str, int]:
-    """A saved cursor; empty when it is damaged."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return {mode: at_iter for mode, at_iter in value.items() if type(at_iter) is int}
-
-
 def _strict(value: Any) -> Any:
     if isinstance(value, bool | str | int) or value is None:
         return value

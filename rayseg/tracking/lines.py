@@ -68,7 +68,7 @@ class RunLines:
             return [("INFO", f"saved {data['name']}{_cost(data)}")]
         if record.name == "best":
             return [("INFO", f"best {data['metric']} so far: {number(data['metric'], data['value'])}")]
-        if record.name == "val_start":
+        if record.name in ("val_start", "times"):
             return []
         if record.name == "stopping":
             reason = data.get("reason")

@@ -14,21 +14,26 @@ from typing import Any
 
 from rayseg.core.record import Kind, Record
 from rayseg.tracking.best import cut_back_best, empty_ranges, widen_ranges
-from rayseg.tracking.facts import collect_facts
+from rayseg.tracking.facts import collect_facts, git_diff
 from rayseg.tracking.fan_out import TrackerGroup
-from rayseg.tracking.files import RecordingError
+from rayseg.tracking.files import RecordingError, replace_keeping
 from rayseg.tracking.lines import RunLines, ending_lines
 from rayseg.tracking.lock import lock_run
 from rayseg.tracking.log_file import LogFile, RunLogHandler, level_number
 from rayseg.tracking.metrics_file import METRICS_FILE, MetricsFile, Position
 from rayseg.tracking.redact import Redactor
 from rayseg.tracking.run_file import RUN_FILE, RunFile
-from rayseg.tracking.tracker import RunInfo, Tracker
+from rayseg.tracking.tracker import Checkpoints, RunInfo, Tracker
 
 LOG_FILE = "log.txt"
 RUN_FILE_EVERY_S = 5.0  # run.json follows the iterations this often; anything else in it at once
 FLUSH_TIMEOUT_S = 30.0
-OF_ATTEMPT = ("attempt", "world_size", "global_batch_size", "threads", "seed", "device", "max_iters", "max_epochs")
+DIFF_FILE = Path("code", "git.diff")
+OF_ATTEMPT = (
+    "attempt", "world_size", "global_batch_size", "threads", "seed", "device", "hardware", "max_iters", "max_epochs",
+)  # fmt: skip
+LISTED_OF_ATTEMPT = ("attempt", "reason", "start_from", "world_size")
+MAX_LISTED = 100  # attempts and warnings in run.json, the newest ones
 
 
 class RunRecorder:
@@ -45,17 +50,24 @@ class RunRecorder:
         trackers: shown every record; one that fails is dropped with a warning. They are finished in reverse order, so
             that the first one, best the terminal, can show what the others have to say at the end.
         clock: seconds since the Unix epoch, for what has no record.
+        checkpoints: where trackers find the run's checkpoints.
 
     Attributes:
         facts: what ``run.json`` says; a copy.
     """
 
     def __init__(
-        self, run_dir: str | Path, trackers: Sequence[Tracker] = (), clock: Callable[[], float] = time.time
+        self,
+        run_dir: str | Path,
+        trackers: Sequence[Tracker] = (),
+        clock: Callable[[], float] = time.time,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.run_dir = Path(run_dir)
         self.trackers = TrackerGroup(trackers, self._warn_safely)
         self._clock = clock
+        self._checkpoints = checkpoints
+        self._times_before: Mapping[str, float] = {}
         self._redact = Redactor()
         self._lock = threading.RLock()
         self._undelivered: deque[tuple[Record, int]] = deque()
@@ -98,9 +110,10 @@ class RunRecorder:
         started = self._run.data["started"] or now
         self._run.data.update(status="running", error=None, started=started, launched=now, finished=None)
         self._write_run(now)
+        self._keep_diff()
         self._handler = RunLogHandler(self.log)
         self._handler.attach()
-        self.trackers.start(RunInfo(self.run_dir, lambda: self.facts, self._remember, self._warn_safely))
+        self.trackers.start(self._info())
 
     def record(self, record: Record) -> None:
         """Write one record down and show it to the trackers.
@@ -171,14 +184,7 @@ class RunRecorder:
             self._ended = True
         self._handler.detach()
         error = None if error is None else self._redact(error)
-        now = self._clock()
-        self._run.data.update(status=status, error=error, finished=now)
-        failures: list[RecordingError] = []
-        for step in (self._metrics.sync, lambda: self._write_run(now), self._say_ending):
-            try:
-                step()
-            except RecordingError as failure:
-                failures.append(failure)
+        failures = self._write_ending(status, error)
         self.trackers.flush(FLUSH_TIMEOUT_S)
         self.trackers.finish(status, error)
         with self._lock:
@@ -187,6 +193,19 @@ class RunRecorder:
             self._log.close()
         if failures and not self._failed:
             raise failures[0]
+
+    def _write_ending(self, status: str, error: str | None) -> list[RecordingError]:
+        """Write down how the run ended, as far as the disk lets us; what it did not."""
+        failures = []
+        with self._lock:
+            now = self._clock()
+            self._run.data.update(status=status, error=error, finished=now)
+            for step in (self._metrics.sync, lambda: self._write_run(now), self._say_ending):
+                try:
+                    step()
+                except RecordingError as failure:
+                    failures.append(failure)
+        return failures
 
     def warn(self, message: str) -> None:
         """Write a warning into ``log.txt`` and show it to the trackers."""
@@ -207,6 +226,29 @@ class RunRecorder:
         """Warn on behalf of a tracker; a full disk is told to the run by its next record, not to the tracker."""
         with suppress(RecordingError):
             self.warn(message)
+
+    def _say_safely(self, message: str) -> None:
+        """As ``_warn_safely``, for what is no trouble."""
+        with suppress(RecordingError):
+            self.log("INFO", message)
+
+    def _info(self) -> RunInfo:
+        return RunInfo(
+            self.run_dir,
+            facts=lambda: self.facts,
+            remember=self._remember,
+            warn=self._warn_safely,
+            say=self._say_safely,
+            checkpoints=self._checkpoints,
+        )
+
+    def _keep_diff(self) -> None:
+        """Keep what the working tree differs in from its commit; an earlier start's is kept under a number."""
+        if not (self._run.data["git"] or {}).get("dirty") or not (diff := git_diff()):
+            return
+        path = self.run_dir / DIFF_FILE
+        path.parent.mkdir(exist_ok=True)
+        replace_keeping(path, self._redact(diff).encode("utf-8", "replace"))
 
     def _own_record(self, kind: Kind, name: str, data: dict[str, Any], at: float) -> Record:
         facts = self._run.data
@@ -233,6 +275,15 @@ class RunRecorder:
         if record.name == "attempt":
             facts.update({name: data[name] for name in OF_ATTEMPT if name in data})
             facts["last_checkpoint"] = data.get("start_from")
+            listed = {name: data.get(name) for name in LISTED_OF_ATTEMPT}
+            facts["attempts"] = [*facts["attempts"], {**listed, "time": record.time}][-MAX_LISTED:]
+            self._times_before = facts["times"]
+        elif record.name == "times":
+            before = self._times_before
+            facts["times"] = {part: before.get(part, 0.0) + seconds for part, seconds in data.items()}
+        elif record.name == "warning":
+            warning = {"time": record.time, "iter": record.iter, "message": data.get("message", "")}
+            facts["warnings"] = [*facts["warnings"], warning][-MAX_LISTED:]
         elif record.name == "checkpoint":
             self._metrics.sync()
             facts["last_checkpoint"] = data["name"]
@@ -264,8 +315,9 @@ class RunRecorder:
 
     def _remember(self, key: str, value: str) -> None:
         with self._lock:
-            self._run.data["tracking"] = {**self._run.data["tracking"], key: value}
-            self._write_run(self._clock())
+            if self._run.data["tracking"].get(key) != value:
+                self._run.data["tracking"] = {**self._run.data["tracking"], key: value}
+                self._write_run(self._clock())
 
     def _write_run(self, now: float) -> None:
         self._run.data["updated"] = now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from rayseg.tracking.files import RecordingError, replace_file
@@ -11,6 +12,7 @@ from rayseg.tracking.json_lines import encode
 
 RUN_FILE = "run.json"
 DEFAULTS: dict[str, Any] = {
+    "uid": "",
     "name": "",
     "status": "running",
     "seed": None,
@@ -26,6 +28,9 @@ DEFAULTS: dict[str, Any] = {
     "launched": None,
     "updated": None,
     "finished": None,
+    "times": {},
+    "attempts": [],
+    "warnings": [],
     "versions": {},
     "git": None,
     "command": None,
@@ -36,6 +41,8 @@ DEFAULTS: dict[str, Any] = {
 class RunFile:
     """The facts of a run and the file that holds them; a resumed run's facts are read from it.
 
+    ``uid`` is drawn once: by it a server knows the run again, wherever its directory was copied.
+
     Attributes:
         data: the facts, in the order of the file.
     """
@@ -43,6 +50,7 @@ class RunFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data: dict[str, Any] = {**json.loads(json.dumps(DEFAULTS)), **read_run(path.parent)}
+        self.data["uid"] = self.data["uid"] or token_hex(8)
 
     def write(self) -> None:
         """Replace the file at once.

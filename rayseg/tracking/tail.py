@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rayseg.tracking.files import RecordingError, replace_file
-from rayseg.tracking.json_lines import decode_line, encode, parse_cursor
+from rayseg.tracking.files import RecordingError
+from rayseg.tracking.json_lines import decode_line
 from rayseg.tracking.metrics_file import METRICS_FILE
-
-CURSOR_DIR = "trackers"
 
 
 class MetricsTail:
-    """The lines of a run's ``metrics.jsonl`` that have not yet been taken.
+    """The lines of a run's ``metrics.jsonl`` that were not yet given.
 
-    The cursor is the last iteration of each mode that was marked done, not a place in the file: lines that a restarted
-    run makes again are not given again, though the file was cut back in between.
+    What was given is the last iteration of each mode, not a place in the file: lines that a restarted run makes again
+    are not given again, though the file was cut back in between.
 
     Args:
         run_dir: the run directory.
-        name: whose cursor (``mlflow``); it is kept in ``trackers/<name>.json``. None keeps it in memory only.
+        cursor: mode → iteration up to which lines were given by another, such as ``Delivery.cursor``.
     """
 
-    def __init__(self, run_dir: Path, name: str | None = None) -> None:
+    def __init__(self, run_dir: Path, cursor: Mapping[str, int] | None = None) -> None:
         self.path = run_dir / METRICS_FILE
-        self._cursor_path = run_dir / CURSOR_DIR / f"{name}.json" if name else None
-        self.cursor: dict[str, int] = {}
-        if self._cursor_path is not None and self._cursor_path.exists():
-            self.cursor = parse_cursor(self._cursor_path.read_bytes())
-        self._given = dict(self.cursor)
+        self._given = dict(cursor or {})
         self._offset = 0
         self._last = b""
 
@@ -53,29 +47,6 @@ class MetricsTail:
             return
         except OSError as error:
             raise RecordingError(self.path, error, "read") from error
-
-    def mark_done(self, line: dict[str, Any]) -> None:
-        """Note that a line has arrived, and all before it."""
-        self.cursor[line["mode"]] = max(line["iter"], self.cursor.get(line["mode"], -1))
-
-    def save(self) -> None:
-        """Save the cursor; a follower that is started again goes on behind it.
-
-        Raises:
-            RecordingError: the cursor's file could not be written.
-        """
-        if self._cursor_path is None:
-            return
-        try:
-            self._cursor_path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise RecordingError(self._cursor_path, error) from error
-        replace_file(self._cursor_path, encode(self.cursor).encode() + b"\n")
-
-    def retry(self) -> None:
-        """Give the lines behind the cursor once more: what was given had not arrived."""
-        self._given = dict(self.cursor)
-        self._offset, self._last = 0, b""
 
     def _seek(self, file: BinaryIO) -> None:
         """Go behind the last line read, or to the beginning when it is no longer there: the run was cut back."""

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from rayseg.core.record import Record
+
+CheckpointPolicy = Literal["none", "best", "last", "all"]
+
+
+class Checkpoints(Protocol):
+    """The checkpoints of a run, wherever they are stored."""
+
+    def names(self, policy: CheckpointPolicy) -> list[str]:
+        """Those that exist and that the policy takes, oldest first."""
+
+    def fetch(self, name: str, folder: Path) -> None:
+        """Copy a checkpoint's files into a folder of this machine.
+
+        Raises:
+            CheckpointError: it is gone (pruned since) or damaged.
+        """
 
 
 @dataclass(frozen=True)
@@ -20,12 +36,16 @@ class RunInfo:
         remember: ``remember(key, value)`` writes an id into ``run.json`` under ``tracking`` (``wandb_run_id``), so
             that a resumed run goes on there. Callable from any thread.
         warn: tells people of a trouble, in ``log.txt`` and on the terminal. Callable from any thread.
+        say: tells people something that is no trouble, in the same places. Callable from any thread.
+        checkpoints: the run's checkpoints; None where nobody said where they are.
     """
 
     run_dir: Path
     facts: Callable[[], Mapping[str, Any]]
     remember: Callable[[str, str], None]
     warn: Callable[[str], None]
+    say: Callable[[str], None] = lambda _: None
+    checkpoints: Checkpoints | None = None
 
 
 class Tracker:
@@ -34,11 +54,8 @@ class Tracker:
     The order of calls is ``start``, any number of ``write``, ``flush``, and ``finish`` once. An exception from any of
     them is reported once and ends the tracker, never the run.
 
-    **Numbers are read from the file.** A tracker that talks to a server or keeps files of its own does not send what
-    ``write`` is given: it follows ``metrics.jsonl`` with a ``rayseg.tracking.tail.MetricsTail``, whose cursor (the
-    last iteration of each mode that has arrived) is saved in the run directory, best from a thread of its own, which
-    ``write`` wakes. So nothing is lost when the server is away, a restarted run sends nothing twice (a value that was
-    sent stays, though its line is made again), and ``rayseg sync`` is the same tracker on a finished directory.
+    ``write`` must not wait. A tracker that talks to a server, or keeps files of its own, is a
+    ``rayseg.tracking.follower.Follower``: it sends what the run directory holds, from a thread of its own.
     """
 
     def start(self, run: RunInfo) -> None:

@@ -34,7 +34,7 @@ class PlainLoss(nn.Module):
         ("custom_hooks=[dict(type='EMAHook', momentum=5.0)]", "command line: custom_hooks.0: EMAHook.momentum: "),
         ("custom_hooks=[dict(type='own.NoHook')]", "command line: custom_hooks.0: NoHook is not a hook"),
         ("train_dataloader.dataset.pipeline.0.cat_max_ratio=75", "{config}: train_dataloader.dataset: RandomCrop.cat"),
-        ("trackers.m=dict(type='MLflow')", "command line: trackers.m.type: tracker 'MLflow' comes with a later"),
+        ("trackers.m=dict(type='MLflo')", "command line: trackers.m.type: unknown tracker 'MLflo'; did you mean"),
         ("optim_wrapper.optimizer.lr=-1", "{config}: optim_wrapper.optimizer: SGD: Invalid learning rate: -1"),
         (
             "model.net=dict(_delete_=True, type='smp.Unet', encoder_name='resnet18', encoder_weights='imagenett')",

@@ -147,5 +147,19 @@ class Console:
     def __init__(self, width: int = 80) -> None: ...
 
 
+class Report: ...
+
+
+def Local() -> None: ...  # noqa: N802
+
+
+def Board() -> tuple[str, dict[str, str]]:  # noqa: N802
+    return "board", {"type": "Board"}
+
+
+def Cloud(project: str) -> tuple[str, dict[str, str]]:  # noqa: N802
+    return "cloud", {"type": "Cloud", "project": project}
+
+
 class ExitingTracker:
     def __init__(self, api_key: str = "") -> None: ...

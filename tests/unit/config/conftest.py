@@ -40,7 +40,8 @@ NAMES: dict[str, dict[str, type]] = {
     "OPTIMIZERS": {"SGD": components.SGD, "AdamW": components.AdamW},
     "OPTIM_CONSTRUCTORS": {"DefaultOptimWrapperConstructor": components.Constructor},
     "PARAM_SCHEDULERS": {"PolyLR": components.PolyLR},
-    "TRACKERS": {"Console": components.Console, "Remote": components.ExitingTracker},
+    "TRACKERS": {"Console": components.Console, "Remote": components.ExitingTracker, "Report": components.Report},
+    "VIS_BACKENDS": {"Local": components.Local, "Board": components.Board, "Cloud": components.Cloud},
     "SAMPLERS": {},
 }
 

@@ -72,6 +72,9 @@ def test_a_good_config_has_no_problems_and_no_notes(base: str) -> None:
         ("custom_hooks = [dict(type='EMAHok')]", "child.py: custom_hooks.0.type: unknown hook 'EMAHok'; did you mean 'EMAHook'?"),
         ("custom_hooks = [dict(type='EMAHook', priority='NORMEL')]", "child.py: custom_hooks.0.priority: expected an int from 0 to 100 or one of HIGHEST, VERY_HIGH, HIGH, ABOVE_NORMAL, NORMAL, BELOW_NORMAL, LOW, VERY_LOW, LOWEST, found 'NORMEL'; did you mean 'NORMAL'?"),
         ("custom_hooks = dict(type='EMAHook')", "child.py: custom_hooks: expected list[dict(type=...) of a hook], found dict(type='EMAHook')"),
+        ("vis_backends = [dict(type='Bord')]", "child.py: vis_backends.0.type: unknown visualization backend 'Bord'; did you mean 'Board'?"),
+        ("visualizer = dict(type='V', vis_backends=[dict(type='Cloud', projekt='p')])", "child.py: visualizer.vis_backends.0.projekt: Cloud takes no 'projekt' (found 'p'); did you mean 'project'?"),
+        ("visualizer = dict(type='V', alhpa=0.5)", "child.py: visualizer.alhpa: no such key (found 0.5); did you mean 'alpha'?"),
         ("trackers = dict(console=dict(type='Console', width='x'))", "child.py: trackers.console.width: expected int, found 'x'"),
         # settings
         ("scaling = dict(num_worker=2)", "child.py: scaling.num_worker: no such key (found 2); did you mean 'num_workers'?"),
@@ -151,7 +154,7 @@ def test_sections_that_are_missing(write: Write) -> None:
 def test_notes(write: Write) -> None:
     text = (
         "model = dict(net=dict(_delete_=True, type='OpenNet', encoder_name='r', dilation=3))\n"
-        "default_scope = 'mmseg'\nlauncher = 'none'\nvis_backends = [dict(type='LocalVisBackend')]\n"
+        "default_scope = 'mmseg'\nlauncher = 'none'\nvis_backends = [dict(type='Local')]\n"
         "visualizer = dict(type='SegLocalVisualizer')\ntta_pipeline = []\ntta_model = dict(type='SegTTAModel')\n"
         "auto_scale_lr = dict(enable=False, base_batch_size=16)\n"
         "custom_imports = dict(imports=['no_such_module'], allow_failed_imports=True)\n"
@@ -162,7 +165,6 @@ def test_notes(write: Write) -> None:
         "ModuleNotFoundError: No module named 'no_such_module'",
         "model.net.dilation: only the **kwargs of OpenNet takes it",
         "default_scope: names have no scopes here",
-        "vis_backends: where numbers and pictures go is said in 'trackers'",
         "visualizer: pictures are made by SegVisualizationHook, in 'default_hooks'",
         "launcher: workers are started by Ray Train, as 'scaling' says",
         "auto_scale_lr: the learning rate is never scaled; the start prints the global batch",

@@ -111,7 +111,32 @@ def test_leaves_are_not_taken_over() -> None:
 
 def test_what_is_malformed_is_left_to_the_checker() -> None:
     malformed = dict(default_hooks=[1], train_dataloader=3, val_dataloader="x", test_dataloader=[2], train_cfg=4)
+    malformed |= dict(trackers=[5], vis_backends=6, visualizer=[7])
     assert completed(**malformed) == malformed
+
+
+def test_the_report_is_made_unless_it_is_turned_off() -> None:
+    report = dict(type="Report")
+    assert completed().trackers == dict(report=report)
+    assert list(completed(trackers=dict(mine=dict(type="M"))).trackers) == ["report", "mine"], "it is made first"
+    assert completed(trackers=dict(report=None)).trackers == dict(report=None)
+    assert completed(trackers=None).trackers == dict(report=report)
+
+
+def test_backends_of_mm_become_trackers(write: Write) -> None:
+    backends = [dict(type="Local"), dict(type="Board"), dict(type="Cloud", project="p")]
+    wanted = dict(board=dict(type="Board"), cloud=dict(type="Cloud", project="p"), report=dict(type="Report"))
+    assert completed(vis_backends=backends).trackers == wanted
+    assert completed(visualizer=dict(type="V", vis_backends=backends)).trackers == wanted
+    assert completed(vis_backends=backends, trackers=dict(cloud=None)).trackers == {**wanted, "cloud": None}
+    twice = complete_config(completed(vis_backends=backends))
+    assert twice.trackers == wanted
+    path = write({"a.py": "vis_backends = [dict(type='Local'), dict(type='Board')]"})
+    assert complete_config(load_config(path)).origin("trackers.board").endswith("a.py")
+
+
+def test_a_wrong_backend_is_left_to_the_checker() -> None:
+    assert list(completed(vis_backends=[dict(type="Bord"), dict(type="Board", x=1), 3]).trackers) == ["report"]
 
 
 def test_origins(write: Write) -> None:

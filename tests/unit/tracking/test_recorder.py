@@ -60,13 +60,28 @@ def begin(recorder: RunRecorder, number: int, start_from: str | None = None) -> 
 def test_run_json_has_its_keys_from_the_start(recorder: RunRecorder):
     facts = run_json(recorder)
     assert list(facts) == [
-        *("name", "status", "seed", "iter", "epoch", "best", "last_checkpoint", "attempt", "world_size", "threads"),
+        *(
+            "uid",
+            "name",
+            "status",
+            "seed",
+            "iter",
+            "epoch",
+            "best",
+            "last_checkpoint",
+            "attempt",
+            "world_size",
+            "threads",
+        ),
         *(
             "error",
             "started",
             "launched",
             "updated",
             "finished",
+            "times",
+            "attempts",
+            "warnings",
             "versions",
             "git",
             "command",
@@ -121,13 +136,17 @@ def test_the_end_is_written(recorder: RunRecorder, clock: Clock):
     assert log_lines(recorder)[-1].endswith(f"everything is in {recorder.run_dir}")
 
 
+def contents(run_dir: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run_dir)): path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+
+
 def test_nothing_is_written_after_the_end(recorder: RunRecorder, listener: Listener):
     recorder.finish("interrupted")
-    before = {path.name: path.read_bytes() for path in recorder.run_dir.iterdir()}
+    before = contents(recorder.run_dir)
     recorder.record(train(1))
     recorder.warn("late")
     recorder.finish("finished")
-    assert {path.name: path.read_bytes() for path in recorder.run_dir.iterdir()} == before
+    assert contents(recorder.run_dir) == before
     assert [call[0] for call in listener.calls] == ["start", "flush", "finish"]
 
 
@@ -179,6 +198,7 @@ def test_a_torn_log_line_does_not_swallow_the_next(tmp_path: Path):
 
 
 def test_secrets_reach_neither_log_nor_trackers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # outside the repository, whose difference from its commit is kept
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef0123")
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/rayseg", "train", "c.py", "trackers.x.password=hunter2hunter2"])
     listener = Listener()
@@ -187,7 +207,7 @@ def test_secrets_reach_neither_log_nor_trackers(tmp_path: Path, monkeypatch: pyt
     recorder.record(event("warning", message="login with 0123456789abcdef0123 failed"))
     recorder.record(Record("log", 0, 0, 0.0, data={"level": "INFO", "message": "hf_abcdefghijklmnopqrstuvwx"}))
     recorder.finish("failed", "Authorization: Bearer abcdefgh12345")
-    everything = "".join(path.read_text() for path in tmp_path.iterdir()) + repr(listener.calls)
+    everything = repr(contents(tmp_path)) + repr(listener.calls)
     for secret in ("0123456789abcdef0123", "hunter2", "topsecret", "hf_abc", "abcdefgh12345"):
         assert secret not in everything
     assert run_json(recorder)["command"] == "rayseg train c.py 'trackers.x.password=***'".replace("'", "")

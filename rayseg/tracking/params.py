@@ -1,0 +1,44 @@
+"""A run's config and surroundings as flat names and texts, as trackers show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rayseg.config import load_config
+from rayseg.config.tree import walk
+from rayseg.core.errors import ConfigError
+from rayseg.tracking.redact import Redactor
+
+CONFIG_FILE = "config.py"
+ENVIRONMENT = (
+    "seed", "world_size", "global_batch_size", "threads", "device", "attempt", "command", "host", "cwd",
+    "versions", "git", "hardware", "data",
+)  # fmt: skip
+
+
+def config_params(run_dir: Path) -> dict[str, str]:
+    """Key path → value of every leaf of the run's config (``optim_wrapper.optimizer.lr`` → ``0.001``), secrets hidden.
+
+    Empty when ``config.py`` is not there or cannot be loaded.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        return {}
+    try:
+        config = load_config(path)
+    except ConfigError:
+        return {}
+    return flat(config)
+
+
+def environment(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What ``run.json`` says of a run's surroundings: ``versions.torch`` → ``2.14.1``, ``git.commit``, ``seed`` ..."""
+    return flat({name: facts[name] for name in ENVIRONMENT if facts.get(name) is not None})
+
+
+def flat(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Key path → text of every leaf; secrets are hidden."""
+    redact = Redactor()
+    return {path: redact(str(value)) for path, value in walk(redact.tree(tree))}
