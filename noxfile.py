@@ -69,6 +69,7 @@ def quickstart(session: nox.Session) -> None:
 quickstart: {time.monotonic() - begin:.0f} s
   mIoU     {tested["metrics"]["mIoU"]:.2%} on the validation tiles
   run      {run_dir}
+  report   {run_dir / "report.html"}
   metrics  {run_dir / "metrics.jsonl"}
            {tested["path"]}
   pictures {run_dir / "visuals"}
