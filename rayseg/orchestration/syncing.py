@@ -18,7 +18,7 @@ from rayseg.orchestration.trackers import build_trackers
 from rayseg.tracking.follower import Follower
 from rayseg.tracking.lock import lock_run
 from rayseg.tracking.recorder import LOG_FILE
-from rayseg.tracking.run_file import RUN_FILE, RunFile
+from rayseg.tracking.run_file import RUN_FILE, RunFile, read_run
 from rayseg.tracking.tracker import RunInfo
 
 TYPES = {"mlflow": "MLflow", "wandb": "WandB", "tensorboard": "TensorBoard"}
@@ -54,6 +54,9 @@ def sync(
     path = Path(run_dir).absolute()
     if not (path / RUN_FILE).is_file():
         raise ConfigError(Problem(f"no run directory: it has no {RUN_FILE}", file=str(run_dir)))
+    if not read_run(path):
+        damaged = f"{RUN_FILE} is damaged: which run it is and how it ended cannot be read"
+        raise ConfigError(Problem(damaged, file=str(run_dir)))
     config = _config(path, to, overrides)
     with _locked(path):
         run = RunFile(path / RUN_FILE)
@@ -110,5 +113,5 @@ def _locked(run_dir: Path) -> Iterator[Any]:
         with (run_dir / LOG_FILE).open("ab") as log:
             lock_run(log.fileno(), run_dir)
             yield
-    except PermissionError as error:
+    except OSError as error:
         raise ConfigError(f"{run_dir}: cannot be written, and what has arrived is noted there: {error}") from None

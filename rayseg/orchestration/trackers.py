@@ -11,6 +11,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.core.registries import TRACKERS
 from rayseg.tracking.console import Console
 from rayseg.tracking.follower import Follower
+from rayseg.tracking.redact import Redactor
 from rayseg.tracking.tracker import Tracker
 
 METHODS = ("start", "write", "flush", "finish")
@@ -35,6 +36,9 @@ def build_trackers(config: Config, console: Tracker | None = None) -> list[Track
                 tracker = TRACKERS.build(resolve_env(section))
         except ConfigError as error:
             raise ConfigError(f"trackers.{name}: {error}") from None
+        except Exception as error:  # a class of one's own may raise anything
+            cause = "; ".join(f"{type(error).__name__}: {error}".splitlines())
+            raise ConfigError(f"trackers.{name}: it cannot be made: {Redactor()(cause)}") from error
         _require_methods(tracker, name)
         if not isinstance(tracker, Console):
             trackers.append(tracker)

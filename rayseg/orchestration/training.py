@@ -26,6 +26,7 @@ from rayseg.orchestration.source import Overrides, Source, read_source, resolved
 from rayseg.orchestration.stop import StopSignals
 from rayseg.orchestration.trackers import build_trackers, require_one_store
 from rayseg.tracking.recorder import RunRecorder
+from rayseg.tracking.redact import Redactor
 
 
 def train(
@@ -122,7 +123,7 @@ def _own(owner: RunOwner, config: Config, run_dir: Path, resources: dict[str, fl
         status = owner.ended["status"]
     else:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    text = None if error is None or status == "interrupted" else _one_line(error)
+    text = None if error is None or status == "interrupted" else Redactor()(_one_line(error))
     owner.recorder.finish(status, error=_in_full(error) if error is not None and text else None)
     return RunResult(run_dir, status, owner.iter, owner.metrics, owner.best, text)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rayseg.reporting.curves import points_each, thin_out, trend
 from rayseg.reporting.iterations import iteration_of
-from rayseg.reporting.metrics import Series
+from rayseg.reporting.metrics import Series, score_titles
 from rayseg.reporting.run_data import RunData
 from rayseg.reporting.values import NONE, as_text, whole
 from rayseg.tracking.lines import IN_FILE_ONLY
@@ -110,7 +110,7 @@ def run_charts(run: RunData) -> list[Chart]:
             "Loss", "", [_line(run, "train", n, f"train {n}") for n in losses]
             + [_line(run, "val", n, f"val {n}") for n in others], restarts,
         ),
-        _chart("Scores", "%", [_line(run, "val", name, name) for name in run.metrics.scores()], restarts + best),
+        _chart("Scores", "%", _score_lines(run), restarts + best),
         _class_chart(run, best),
         _rate_chart(run),
         *(_chart(t, u, [_line(run, "train", n, n) for n in names], restarts) for t, u, names in TRAINING),
@@ -125,10 +125,11 @@ def comparison_charts(runs: Mapping[str, RunData]) -> list[Chart]:
     Args:
         runs: label → run; every chart gives them in this order.
     """
-    scores = dict.fromkeys(name for run in runs.values() for name in run.metrics.scores())
+    names = dict.fromkeys(name for run in runs.values() for name in run.metrics.scores())
+    scores = score_titles({n: [y for run in runs.values() for y in run.metrics.series("val", n).y] for n in names})
     wanted = [
         ("Training loss", "", "train", "loss"),
-        *((name, "%", "val", name) for name in scores),
+        *((title, "%", "val", name) for name, title in scores.items()),
         ("Validation loss", "", "val", "loss"),
         ("Learning rate", "", "train", "lr"),
         ("Gradient norm", "", "train", "grad_norm"),
@@ -150,6 +151,11 @@ def _losses(run: RunData, names: Sequence[str]) -> list[str]:
     total = run.metrics.series("train", "loss")
     parts = [name for name in names if name.startswith("loss") and not name.startswith("loss_scale")]
     return [name for name in parts if name == "loss" or run.metrics.series("train", name).y != total.y]
+
+
+def _score_lines(run: RunData) -> list[Line]:
+    titles = score_titles({name: run.metrics.series("val", name).y for name in run.metrics.scores()})
+    return [_line(run, "val", name, title) for name, title in titles.items()]
 
 
 def _line(run: RunData, mode: str, name: str, shown: str) -> Line:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rayseg.reporting.facts import data_sets, git, hardware, versions
-from rayseg.reporting.metrics import LESS_IS_BETTER, MAIN_SCORE
+from rayseg.reporting.metrics import LESS_IS_BETTER, MAIN_SCORE, score_titles
 from rayseg.reporting.run_data import RunData
 from rayseg.reporting.sections import Cell, score_cell
 from rayseg.reporting.values import NONE, as_text, named, plural, span, whole
@@ -45,8 +45,12 @@ class ClassComparison:
 
 
 def label_runs(runs: Sequence[RunData]) -> dict[str, RunData]:
-    """Runs by a name that tells them apart: their own, with as much of the path as that takes."""
-    labels = [run.name for run in runs]
+    """Runs by a name that tells them apart: their own, with as much of the path as that takes.
+
+    An experiment that all of them belong to is not said again in each.
+    """
+    shared = shared_experiment(runs)
+    labels = [run.name.removeprefix(f"{shared}/") if shared else run.name for run in runs]
     depth = 1
     longest = max(len(run.directory.resolve().parts) for run in runs)
     while len(set(labels)) < len(labels) and depth < longest:
@@ -57,10 +61,18 @@ def label_runs(runs: Sequence[RunData]) -> dict[str, RunData]:
     return dict(zip(labels, runs, strict=True))
 
 
-def score_names(runs: Runs) -> list[str]:
-    """Names of everything that has a best in a run, mIoU first."""
-    names = dict.fromkeys(name for run in runs.values() for name in run.best)
-    return sorted(names, key=lambda name: (name != MAIN_SCORE, name in LESS_IS_BETTER))
+def shared_experiment(runs: Sequence[RunData]) -> str:
+    """The experiment of all runs, empty when they have several or none."""
+    experiments = {run.text("experiment") for run in runs}
+    return experiments.pop() if len(experiments) == 1 else ""
+
+
+def score_names(runs: Runs) -> dict[str, str]:
+    """Name → heading of everything that has a best in a run, mIoU first."""
+    bests = [run.best for run in runs.values()]
+    names = dict.fromkeys(name for best in bests for name in best)
+    titles = score_titles({name: [best[name].value if name in best else math.nan for best in bests] for name in names})
+    return dict(sorted(titles.items(), key=lambda item: (item[0] != MAIN_SCORE, item[0] in LESS_IS_BETTER)))
 
 
 def outcomes(runs: Runs) -> list[Outcome]:

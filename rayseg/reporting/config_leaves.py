@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rayseg.config.tree import join, parents
 from rayseg.reporting.values import as_mapping
+from rayseg.tracking.params import PARSING
 
 CONFIG_FILE = "config.py"
 
@@ -42,7 +43,8 @@ def read_config(run_dir: Path) -> ConfigText | None:
 def parse_leaves(text: str) -> dict[str, str] | None:
     """Leaves of a Python config: calls of ``dict``, lists and tuples are taken apart, all else stays text."""
     try:
-        tree = ast.parse(text)
+        with PARSING:
+            tree = ast.parse(text)
         leaves: dict[str, str] = {}
         for statement in tree.body:
             if isinstance(statement, ast.Assign) and isinstance(target := statement.targets[0], ast.Name):

@@ -11,7 +11,7 @@ from rayseg.reporting.values import as_mapping, as_number, as_text, moment, whol
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set of a run: what it is for, and how it is known again."""
+    """A data set of a run: what it is for, its own name or its type, and how it is known again."""
 
     role: str
     name: str
@@ -61,7 +61,7 @@ def environment(run: RunData) -> list[tuple[str, str]]:
     rows = [
         ("command", run.text("command")),
         ("config file", as_text(run.mapping("config").get("file"))),
-        ("directory", str(run.directory)),
+        ("directory", str(run.directory.resolve())),
         ("started in", run.text("cwd")),
         ("host", run.text("host")),
         ("hardware", ", ".join(hardware(run))),
@@ -73,7 +73,7 @@ def environment(run: RunData) -> list[tuple[str, str]]:
         ("git commit", git(run)),
         ("last checkpoint", run.text("last_checkpoint")),
         *((name, moment(number(name))) for name in times if math.isfinite(number(name))),
-        *((f"tracking: {key}", as_text(value)) for key, value in run.mapping("tracking").items()),
+        *((key.replace("_", " "), as_text(value)) for key, value in run.mapping("tracking").items()),
     ]
     return [(name, value) for name, value in rows if value]
 

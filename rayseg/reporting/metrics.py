@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from rayseg.tracking.table import is_fraction, split_class_key
 NO_SERIES = frozenset(("mode", "iter", "epoch"))
 LESS_IS_BETTER = ("loss",)
 MAIN_SCORE = "mIoU"
+TWINS = (("Acc", "Recall"), ("Dice", "Fscore"), ("mAcc", "mRecall"), ("mDice", "mFscore"))  # by other names the same
+SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,25 @@ class Best:
 
     value: float
     iter: float
+
+
+def score_titles(columns: Mapping[str, Iterable[float]]) -> dict[str, str]:
+    """Score → its heading; of two that have the same values by definition the second has none: ``mDice = mFscore``.
+
+    Args:
+        columns: score → all its values that are shown.
+    """
+    values = {name: tuple(column) for name, column in columns.items()}
+    titles = {name: name for name in values}
+    for kept, other in TWINS:
+        if kept in values and other in values and _same(values[kept], values[other]):
+            titles[kept] = f"{kept} = {titles.pop(other)}"
+    return titles
+
+
+def _same(first: Sequence[float], second: Sequence[float]) -> bool:
+    pairs = zip(first, second, strict=False)
+    return len(first) == len(second) and all(abs(a - b) < SAME or (a != a and b != b) for a, b in pairs)
 
 
 class Metrics:

@@ -113,7 +113,9 @@ def _wishes(run_dir: Path, best_iter: float, notes: list[str]) -> list[_Wish]:
         wishes.append(_Wish(f"Worst images of the last {word} (iteration {at_iter})", worst[:WORST]))
     shown = {name for _, name, _ in worst[:WORST]}
     others = [entry for entry in _regular(last) if entry[1] not in shown]
-    wishes.append(_Wish(f"{'Others' if worst else 'Images'} of the last {word} (iteration {at_iter})", others[:LAST]))
+    wishes.append(
+        _Wish(f"{'More images' if worst else 'Images'} of the last {word} (iteration {at_iter})", others[:LAST])
+    )
     best = [path for folder_iter, path in folders[1:] if folder_iter == best_iter]
     return [
         *wishes,

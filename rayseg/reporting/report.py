@@ -17,6 +17,7 @@ from rayseg.reporting.compare import (
     label_runs,
     outcomes,
     score_names,
+    shared_experiment,
 )
 from rayseg.reporting.confusion import read_confusion
 from rayseg.reporting.facts import data_sets, environment, versions
@@ -85,10 +86,10 @@ def comparison_page(runs: Sequence[RunData]) -> str:
     score, classes = class_comparison(labelled)
     return render(
         "compare.html",
-        title=f"{len(runs)} runs",
+        title=f"{len(runs)} runs of {shared}" if (shared := shared_experiment(runs)) else f"{len(runs)} runs",
         verdict=comparison_verdict(labelled),
         labels=list(labelled),
-        scores=score_names(labelled),
+        scores=list(score_names(labelled).values()),
         outcomes=outcomes(labelled),
         **_drawn(comparison_charts(labelled)),
         config=config_differences(labelled),

@@ -9,6 +9,7 @@ from typing import Any
 
 from rayseg.reporting.config_leaves import changed_leaves, origin
 from rayseg.reporting.confusion import SHOWN_CLASSES, SHOWN_PAIRS, Confusion
+from rayseg.reporting.metrics import score_titles
 from rayseg.reporting.run_data import RunData
 from rayseg.reporting.values import NONE, as_mapping, as_number, as_text, moment, named, whole
 from rayseg.tracking.table import percent, split_class_key
@@ -65,11 +66,10 @@ def class_rows(run: RunData) -> ClassRows | None:
     if found is None:
         return None
     table, at_iter = found
-    rows = [
-        (label, [score_cell(table.rows[label].get(name, math.nan)) for name in table.names])
-        for label in table.worst_first()
-    ]
-    return ClassRows(table.names, rows, whole(at_iter), at_iter == run.best_iter)
+    labels = table.worst_first()
+    titles = score_titles({name: [table.rows[label].get(name, math.nan) for label in labels] for name in table.names})
+    rows = [(label, [score_cell(table.rows[label].get(name, math.nan)) for name in titles]) for label in labels]
+    return ClassRows(list(titles.values()), rows, whole(at_iter), at_iter == run.best_iter)
 
 
 def heat_map(confusion: Confusion) -> HeatMap:
@@ -110,7 +110,7 @@ def attempt_rows(run: RunData) -> list[tuple[str, str, str, str, str, str]]:
                 moment(row.get("time")),
                 whole(row.get("world_size")),
                 as_text(row.get("start_from")) or "the beginning",
-                as_text(row.get("reason")),
+                as_text(row.get("reason")) or ("resumed by hand" if row.get("start_from") else ""),
                 whole(run.lost[attempt]) if attempt in run.lost else "",
             )
         )
@@ -149,7 +149,7 @@ def test_rows(run: RunData) -> tuple[list[str], list[tuple[str, str, str, list[s
 
 
 def config_rows(run: RunData) -> list[tuple[str, str, str]]:
-    """(key path, value, who set it) of the config's leaves; who is empty where the base's value stands."""
+    """(key path, value, who set it) of the config's leaves; who, maybe a file, is empty where the base's stands."""
     changed = changed_leaves(run.facts.get("config"))
     leaves = run.config.leaves if run.config else None
     return [(path, value, origin(path, changed)) for path, value in (leaves or {}).items()]

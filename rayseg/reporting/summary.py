@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from statistics import median
 
 from rayseg.reporting.facts import data_sets, hardware
@@ -65,7 +66,7 @@ def _standing(run: RunData) -> str:
     where = f"at iteration {whole(done)}{of}" if done > 0 else "before the first iteration was recorded"
     after = f", {took} after the start" if took != NONE else ""
     seen = f" (last sign of life {moment(run.number('updated'))})" if run.status == "running" else ""
-    error = run.text("error").strip()
+    error = next((line.strip() for line in run.text("error").splitlines() if line.strip()), "")
     reason = f": {error[:MAX_ERROR]}{'…' if len(error) > MAX_ERROR else ''}" if error else ""
     text = f"{words.get(run.status, f'Status {run.status}')} {where}{after}{seen}{reason}"
     return text if text.endswith((".", "!", "…")) else text + "."
@@ -75,6 +76,8 @@ def _achieved(run: RunData) -> str:
     if not run.main_score:
         return "No validation has given a score yet."
     best = run.best[run.main_score]
+    if best.iter == run.iterations:
+        return f"The best {run.main_score} is {named(run.main_score, best.value)}, at the last iteration."
     reached = run.metrics.series("val", "time").at(best.iter) - run.number("started")
     when = f", {span(reached)} after the start" if math.isfinite(reached) and reached >= 0 else ""
     return f"The best {run.main_score} is {named(run.main_score, best.value)}, at iteration {whole(best.iter)}{when}."
@@ -84,7 +87,7 @@ def _circumstances(run: RunData) -> str:
     parts = []
     if sets := data_sets(run):
         listed = [f"{plural(int(s.images), 'image')} ({s.role})" for s in sets if math.isfinite(s.images)]
-        name = next((s.name for s in sets if s.name), "")
+        name = next((PurePath(s.root).name or s.name for s in sets if s.root or s.name), "")
         parts.append("Data: " + ", ".join(filter(None, [name, *listed])))
     workers = run.number("world_size")
     machine = ", ".join(hardware(run))

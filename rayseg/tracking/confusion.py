@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rayseg.tracking.json_lines import encode
 
 CONFUSION_DIR = "confusion"
 MAX_LABELLED = 30  # classes whose names and shares are written beside the cells
+MAX_LETTERS = 40  # of a name there
 INCHES = (4.0, 14.0)
 
 
@@ -60,6 +62,7 @@ def draw_confusion(path: Path, target: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    warnings.filterwarnings("ignore", "Glyph .* missing from")  # a class has a name that the font cannot draw
     classes, matrix = read_confusion(path)
     counts = np.array(matrix, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -72,8 +75,9 @@ def draw_confusion(path: Path, target: Path) -> Path:
     axes.set_xlabel("prediction")
     axes.set_ylabel("label")
     if len(classes) <= MAX_LABELLED:
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-        axes.set_yticks(range(len(classes)), classes)
+        names = [name if len(name) <= MAX_LETTERS else f"{name[:MAX_LETTERS]}…" for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(range(len(classes)), names, parse_math=False)
         for row, column in np.argwhere(shares >= 0.005):
             share = shares[row, column]
             color = "white" if share > 0.5 else "black"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 PAUSE_S = 0.5  # between two passes, so that many records make one message
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
+STOP_S = 2.0
 
 
 class Courier:
@@ -28,6 +30,7 @@ class Courier:
         self._done = 0
         self._hurry = False
         self._stopped = False
+        self._moved = 0.0
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -38,22 +41,42 @@ class Courier:
             self._asked += 1
             self._changed.notify_all()
 
+    def moved(self) -> None:
+        """Something of the work is done: whoever waits for the rest waits on. Called by the work."""
+        with self._changed:
+            self._moved = time.monotonic()
+
     def drain(self, timeout_s: float) -> bool:
-        """Wait until a pass that began after this call has succeeded; False when ``timeout_s`` seconds are over."""
+        """Wait until a pass that began after this call has succeeded.
+
+        Returns:
+            Whether one has; False after ``timeout_s`` seconds in which nothing moved.
+        """
         with self._changed:
             self._asked += 1
             target = self._asked
             self._hurry = True
             self._changed.notify_all()
-            arrived = self._changed.wait_for(lambda: self._done >= target, timeout_s)
+            self._moved = time.monotonic()
+            while self._done < target and (left := self._moved + timeout_s - time.monotonic()) > 0:
+                self._changed.wait(left)
             self._hurry = False
-            return arrived
+            return self._done >= target
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a pass should come to an end: what it raises then is told to nobody."""
+        return self._stopped
 
     def stop(self) -> None:
-        """No pass begins after this one."""
+        """No pass begins after this one; it is waited for a moment.
+
+        A thread that the process's end finds in the middle of C++ code, such as a drawing, would abort the process.
+        """
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+        self._thread.join(STOP_S)
 
     def _run(self) -> None:
         delay = FIRST_DELAY_S
@@ -61,6 +84,8 @@ class Courier:
             try:
                 self._work()
             except Exception as error:
+                if self._stopped:
+                    return
                 self._failed(error)
                 self._rest(delay, failed=True)
                 delay = min(MAX_DELAY_S, 2 * delay)

@@ -137,7 +137,7 @@ class Follower(Tracker):
             self._started.wake()
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything has arrived, ``timeout_s`` seconds at most."""
+        """Wait until everything has arrived, or nothing has for ``timeout_s`` seconds."""
         self._ending = True
         self._arrived = self._started.drain(timeout_s)
 
@@ -149,7 +149,7 @@ class Follower(Tracker):
         self._started.stop()
         if not self._arrived:
             lines, pictures = self.missing()
-            cause = f" ({self._trouble})" if self._trouble else " (it does not answer)"
+            cause = f" ({self._trouble})" if self._trouble else " (there was no answer in time)"
             self.run.warn(
                 f"{self._name}: {lines} lines of metrics.jsonl and {pictures} pictures were not delivered{cause}; "
                 f"they are kept, send them with: rayseg sync {shown_path(self.run.run_dir)} --to {self.kind}"
@@ -199,6 +199,11 @@ class Follower(Tracker):
             self.delivery.clear()
         return True
 
+    def _go_on(self) -> None:
+        """Come to an end between two things to send, when nobody waits for them any longer."""
+        if self._courier is not None and self._courier.stopped:
+            raise InterruptedError("the run is over")
+
     def _deliver_lines(self) -> None:
         batch: list[dict[str, Any]] = []
         for line in MetricsTail(self.run.run_dir, self.delivery.cursor).new_lines():
@@ -210,6 +215,7 @@ class Follower(Tracker):
             self._deliver_batch(batch)
 
     def _deliver_batch(self, batch: list[dict[str, Any]]) -> None:
+        self._go_on()
         self.send_lines(batch)
         for line in batch:
             self.delivery.arrived(line)
@@ -217,6 +223,7 @@ class Follower(Tracker):
 
     def _deliver_pictures(self) -> None:
         for picture in run_pictures(self.run.run_dir, self.delivery.pictures):
+            self._go_on()
             try:
                 with drawn(picture) as ready:
                     self.send_picture(ready)
@@ -254,6 +261,8 @@ class Follower(Tracker):
 
     def _save(self) -> None:
         """Note what has arrived; of what is sent whole, nothing has before the end."""
+        if self._courier is not None:
+            self._courier.moved()
         if not self.whole:
             self.delivery.save()
 

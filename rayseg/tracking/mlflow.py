@@ -8,19 +8,21 @@ import json
 import logging
 import math
 import os
-import re
-import uuid
+import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from rayseg.core.errors import ConfigError
 from rayseg.tracking.delivery import Delivery
 from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
+from rayseg.tracking.lines import number
+from rayseg.tracking.lock import alone
+from rayseg.tracking.mlflow_names import store_path, store_uri, taken_name
 from rayseg.tracking.params import config_params, environment
 from rayseg.tracking.pictures import Picture
 from rayseg.tracking.table import ClassTable
@@ -39,12 +41,13 @@ DEFAULTS = {  # what the user's own variables replace
 }
 SILENCED = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
 STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-UID_TAG, ERROR_TAG, CHANGED_TAG, NOTE_TAG = "rayseg.uid", "rayseg.error", "rayseg.changed_params", "mlflow.note.content"
+UID_TAG, ERROR_TAG, BEST_TAG, CHANGED_TAG = "rayseg.uid", "rayseg.error", "rayseg.best", "rayseg.changed_params"
+NOTE_TAG = "mlflow.note.content"
 MAX_METRICS, MAX_PARAMS = 1000, 100  # of one message
-MAX_NAME, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
+MAX_PARAM, MAX_TAG = 6000, 5000  # characters
 ERROR_LINES = 5
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # pages for training, where it is heeded
 MARK = "epoch"  # the last number of each line: where the server has it, it has the line
-PREVIEW_PX = 512
 
 
 class MLflow(Follower):
@@ -88,19 +91,16 @@ class MLflow(Follower):
 
     def uri(self, run_dir: Path) -> str:
         """Where runs are tracked; a file is given by its absolute path."""
-        given = self.tracking_uri or os.environ.get(URI_VARIABLE) or "sqlite:///mlflow.db"
-        path = _local_path(given, run_dir)
-        if path is None:
-            return given
-        return f"sqlite:///{path}" if given.startswith("sqlite") else path.as_uri()
+        return store_uri(self.tracking_uri or os.environ.get(URI_VARIABLE) or "sqlite:///mlflow.db", run_dir)
 
     def local_store(self, run_dir: Path) -> Path | None:
         """The SQLite file or the directory, where it is one of this machine."""
-        return _local_path(self.uri(run_dir), run_dir)
+        return store_path(self.uri(run_dir), run_dir)
 
     def connect(self, run: RunInfo, delivery: Delivery) -> None:
         """Find or make the run; see there which numbers it has, and say that it is running unless it has ended."""
-        self._client = _client(self.uri(run.run_dir))
+        with alone(self.local_store(run.run_dir)):
+            self._client = _client(self.uri(run.run_dir))
         experiment_id = self._experiment_id()
         there = self._known_run(delivery.run_id)
         if there is None:
@@ -109,7 +109,6 @@ class MLflow(Follower):
         self._run_id = delivery.run_id = there.info.run_id
         self._there = there
         self._artifacts = json.loads(there.data.tags.get("mlflow.loggedArtifacts", "[]"))
-        self._images = "mlflow.loggedImages" in there.data.tags
         if run.facts().get("tracking", {}).get("mlflow_run_id") != self._run_id:
             run.remember("mlflow_run_id", self._run_id)
         metrics = there.data.to_proto().metrics
@@ -132,24 +131,15 @@ class MLflow(Follower):
         self._send_metrics(batch)
 
     def send_picture(self, picture: Picture) -> None:
-        """As MLflow's client names images that its charts show, yet with the same names each time."""
-        from PIL import Image
+        """An artifact at the same place as in the run directory.
 
-        began = int(1000 * (self.run.facts().get("started") or 0))
-        key = _ascii(f"{picture.mode}/{Path(picture.tag).with_suffix('')}").replace("/", "~")
-        unique = uuid.uuid5(uuid.NAMESPACE_URL, picture.name)
-        name = f"{key}+step+{picture.iter}+timestamp+{began + picture.iter}+{unique}"
+        MLflow's own charts of images print all params above a picture, which then has no room.
+        """
+        name = Path(taken_name(picture.name)).with_suffix(".png")
         with TemporaryDirectory() as folder:
-            whole, preview = Path(folder, f"{name}.png"), Path(folder, f"{name}+compressed.webp")
-            with Image.open(picture.path) as image:
-                image.save(whole)
-                image.thumbnail((PREVIEW_PX, PREVIEW_PX))
-                image.convert("RGB").save(preview)
-            for path in (whole, preview):
-                self._client.log_artifact(self._run_id, str(path), "images")
-        if not self._images:
-            self._client.set_tag(self._run_id, "mlflow.loggedImages", "True")
-            self._images = True
+            copy = Path(folder, name.name)
+            shutil.copyfile(picture.path, copy)
+            self._client.log_artifact(self._run_id, str(copy), name.parent.as_posix())
 
     def send_file(self, path: Path, name: str) -> None:
         """An artifact at the same place as in the run directory."""
@@ -157,19 +147,17 @@ class MLflow(Follower):
         self._client.log_artifact(self._run_id, str(path), None if folder == "." else folder)
 
     def close(self, status: str, error: str | None) -> None:
-        """The status, the error as a tag and as the run's description, and when the run really ended."""
-        tags = {**self._there.data.tags, **self.tags}
-        if error:
-            lines = [line for line in self._redact(error).splitlines() if line.strip()]
-            text = "\n".join(lines[:ERROR_LINES])[:MAX_TAG]
-            self._client.set_tag(self._run_id, ERROR_TAG, text)
-            if tags.get(NOTE_TAG, "") in ("", tags.get(ERROR_TAG)):
-                self._client.set_tag(self._run_id, NOTE_TAG, text)
-        elif ERROR_TAG in tags:
-            self._client.delete_tag(self._run_id, ERROR_TAG)
-            if tags.get(NOTE_TAG) == tags[ERROR_TAG]:
-                self._client.delete_tag(self._run_id, NOTE_TAG)
-        facts = self.run.facts()
+        """The status, error and best scores as tags and as the run's description, and when the run really ended."""
+        facts, tags = self.run.facts(), {**self._there.data.tags, **self.tags}
+        lines = [line for line in self._redact(error or "").splitlines() if line.strip()]
+        texts = {ERROR_TAG: "\n".join(lines[:ERROR_LINES])[:MAX_TAG], BEST_TAG: _best(facts)[:MAX_TAG]}
+        if tags.get(NOTE_TAG, "") in ("", *(tags.get(name) for name in texts)):  # nobody else's
+            texts[NOTE_TAG] = texts[ERROR_TAG] or texts[BEST_TAG]
+        for name, text in texts.items():
+            if text:
+                self._client.set_tag(self._run_id, name, text)
+            elif name in tags:
+                self._client.delete_tag(self._run_id, name)
         ended = facts.get("finished") or facts.get("updated")
         self._client.set_terminated(self._run_id, STATUSES[status], end_time=int(1000 * ended) if ended else None)
         if self._created:
@@ -187,11 +175,12 @@ class MLflow(Follower):
             uri = self.uri(self.run.run_dir)
             artifacts = None
             if not uri.startswith(("http:", "https:", "databricks", "file:")):
-                artifacts = (
-                    _local_path(uri, self.run.run_dir) or self.run.run_dir.absolute()
-                ).parent / "mlflow_artifacts"
+                store = store_path(uri, self.run.run_dir) or self.run.run_dir.absolute()
+                artifacts = store.parent / "mlflow_artifacts"
             try:
-                return self._client.create_experiment(name, artifacts.as_uri() if artifacts else None)
+                return self._client.create_experiment(
+                    name, artifacts.as_uri() if artifacts else None, dict(EXPERIMENT_TAGS)
+                )
             except MlflowException as error:
                 found = self._client.get_experiment_by_name(name)  # made by another at this moment
                 if found is None:
@@ -246,7 +235,7 @@ class MLflow(Follower):
         """Send the config as params, which cannot be changed later, and the surroundings as tags."""
         from mlflow.entities import Param, RunTag
 
-        params = {_name(key): value[:MAX_PARAM] for key, value in config_params(self.run.run_dir).items()}
+        params = {taken_name(key): value[:MAX_PARAM] for key, value in config_params(self.run.run_dir).items()}
         known = there.data.params
         new = [Param(key, value) for key, value in params.items() if key not in known]
         for part in _parts(new, MAX_PARAMS):
@@ -254,7 +243,7 @@ class MLflow(Follower):
         changed = {key: value for key, value in params.items() if known.get(key, value) != value}
         facts = self.run.facts()
         tags = {**environment(facts), **{key: self._redact(str(value)) for key, value in self.tags.items()}}
-        tags = {_name(key): value[:MAX_TAG] for key, value in tags.items()}
+        tags = {taken_name(key): value[:MAX_TAG] for key, value in tags.items()}
         if changed:
             lines = [f"{key}: {known[key]} -> {value}" for key, value in changed.items()]
             tags[CHANGED_TAG] = "\n".join(lines)[:MAX_TAG]
@@ -275,7 +264,7 @@ class MLflow(Follower):
         for label, scores in table.rows.items():
             values = [scores.get(name, math.nan) for name in table.names]
             rows.append([line["iter"], label, *(value if math.isfinite(value) else None for value in values)])
-        name = f"classes/{_name(line['mode'])}.json"
+        name = f"classes/{taken_name(line['mode'])}.json"
         self._client.log_dict(self._run_id, {"columns": ["iter", "class", *table.names], "data": rows}, name)
         entry = {"path": name, "type": "table"}
         if entry not in self._artifacts:
@@ -292,6 +281,7 @@ def _client(uri: str) -> MlflowClient:
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         for name in SILENCED:
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"({'|'.join(SILENCED)})(\.|$)")
     return MlflowClient(tracking_uri=uri)
 
 
@@ -299,24 +289,12 @@ def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
     return (items[begin : begin + size] for begin in range(0, len(items), size))
 
 
-def _local_path(uri: str, run_dir: Path) -> Path | None:
-    """The file or directory that a URI names, from beside the run directory if it is relative; None for a server."""
-    path = None
-    if match := re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri):
-        path = match[1]
-    elif uri.startswith("file:"):
-        path = unquote(uri.removeprefix("file:").removeprefix("//"))
-    elif ":" not in uri and uri != "databricks":
-        path = uri
-    return None if path is None else Path(os.path.normpath(run_dir.absolute().parent / path))
-
-
 def _metrics(line: Mapping[str, Any]) -> list[Any]:
     """The numbers of a line as metrics, its epoch last."""
     from mlflow.entities import Metric
 
     at, mode, step = int(1000 * line["time"]), line["mode"], line["iter"]
-    return [Metric(_name(f"{mode}/{name}"), value, at, step) for name, value in _numbers(line)]
+    return [Metric(taken_name(f"{mode}/{name}"), value, at, step) for name, value in _numbers(line)]
 
 
 def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -326,24 +304,19 @@ def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     yield MARK, float(line.get(MARK) or 0)
 
 
-def _name(name: str) -> str:
-    """``name`` as MLflow takes it; one that had to be changed gets a mark that no other has."""
-    parts = [part if part.strip(".") else f"_{part}" for part in re.sub(r"[^\w.\- /]", "_", name).split("/")]
-    taken = "/".join(parts)
-    if taken == name and len(name) <= MAX_NAME:
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{taken[: MAX_NAME - 9]}-{digest}"
-
-
-def _ascii(name: str) -> str:
-    """``name`` as MLflow takes the key of an image."""
-    return re.sub(r"[^\w\-./ ]", "_", name, flags=re.ASCII)
+def _best(facts: Mapping[str, Any]) -> str:
+    """``best mIoU 96.81 % at iteration 60 of 80``."""
+    best, done = facts.get("best") or {}, facts.get("iter")
+    return ", ".join(
+        f"best {name} {number(name, entry['value'])} at iteration {entry['iter']} of {done}"
+        for name, entry in best.items()
+    )
 
 
 def _own_tags(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What MLflow's list of runs shows: who, which command, which commit."""
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": str(facts.get("command") or "rayseg")[:MAX_TAG]}
+    """What MLflow's list of runs shows: who, which config or command, which commit."""
+    source = (facts.get("config") or {}).get("file") or facts.get("command") or "rayseg"
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": str(source)[:MAX_TAG]}
     if facts.get("git"):
         tags["mlflow.source.git.commit"] = facts["git"]["commit"]
     with suppress(OSError, KeyError, ImportError):  # a user without a name

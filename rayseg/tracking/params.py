@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rayseg.config import load_config
@@ -12,6 +13,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.tracking.redact import Redactor
 
 CONFIG_FILE = "config.py"
+PARSING = Lock()  # CPython 3.11's ast.parse fails now and then where two threads are in it
 ENVIRONMENT = (
     "seed", "world_size", "global_batch_size", "threads", "device", "attempt", "command", "host", "cwd",
     "versions", "git", "hardware", "data",
@@ -27,7 +29,8 @@ def config_params(run_dir: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        config = load_config(path)
+        with PARSING:
+            config = load_config(path)
     except ConfigError:
         return {}
     return flat(config)

@@ -223,9 +223,13 @@ class RunRecorder:
             self.record(self._own_record("log", "", data, self._clock() if at is None else at))
 
     def _warn_safely(self, message: str) -> None:
-        """Warn on behalf of a tracker; a full disk is told to the run by its next record, not to the tracker."""
-        with suppress(RecordingError):
-            self.warn(message)
+        """Warn on behalf of a tracker; a full disk is told to the run by its next record, and people are warned yet."""
+        warning = self._own_record("event", "warning", {"message": self._redact(message)}, self._clock())
+        try:
+            self.record(warning)
+        except RecordingError:
+            with self._lock:
+                self._deliver(warning)
 
     def _say_safely(self, message: str) -> None:
         """As ``_warn_safely``, for what is no trouble."""

@@ -56,7 +56,9 @@ class MetricsTail:
             file.seek(0)
 
     def _new(self, line: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-        if line is not None and line["iter"] > self._given.get(line["mode"], -1):
+        if line is None or not all(isinstance(line.get(name), int | float) for name in ("epoch", "time")):
+            return
+        if line["iter"] > self._given.get(line["mode"], -1):
             self._given[line["mode"]] = line["iter"]
             yield line
 

@@ -68,7 +68,7 @@ class Tracker:
         """
 
     def flush(self, timeout_s: float) -> None:
-        """Send on what is there; give up after ``timeout_s`` seconds. Called when the run has ended."""
+        """Send on what is there; give up after ``timeout_s`` seconds: the end of the run waits for it."""
 
     def finish(self, status: str, error: str | None) -> None:
         """The end, after ``flush``: ``status`` is ``finished``, ``failed`` or ``interrupted``."""

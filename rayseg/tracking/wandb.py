@@ -16,7 +16,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.tracking.delivery import Delivery
 from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
-from rayseg.tracking.params import CONFIG_FILE, ENVIRONMENT
+from rayseg.tracking.params import CONFIG_FILE, ENVIRONMENT, PARSING
 from rayseg.tracking.pictures import Picture, run_pictures
 from rayseg.tracking.redact import Redactor
 from rayseg.tracking.table import ClassTable
@@ -292,7 +292,9 @@ def config_tree(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        tree = plain(Redactor().tree(load_config(path)))
+        with PARSING:
+            config = load_config(path)
+        tree = plain(Redactor().tree(config))
     except ConfigError:
         return {}
     return dict(tree)

@@ -41,6 +41,16 @@ def test_an_exception_of_a_hook(rayseg: Rayseg, config: Path) -> None:
     assert recorded.startswith(f"{REASON}\nTraceback")
 
 
+def test_a_secret_in_an_exception_is_not_told(rayseg: Rayseg, config: Path) -> None:
+    config.with_name("telling.py").write_text(HOOK.replace("no more\\nof this", "token=abcdefghijk123"))
+    answer = rayseg(
+        "train", config, "custom_hooks=[dict(type='telling.Refuse')]", "--local", "--json", "--work-dir", "t"
+    )
+    assert answer.code == 1
+    assert "token=***" in answer.err
+    assert "abcdefghijk123" not in answer.out + answer.err + Path("t/log.txt").read_text()
+
+
 def test_a_loss_that_is_no_number_is_told_once(rayseg: Rayseg, config: Path) -> None:
     config.with_name("nan_loss.py").write_text(NAN)
     loss = "model.loss=dict(_delete_=True, type='nan_loss.NanLoss')"

@@ -82,6 +82,25 @@ def test_bad_input_of_sync_and_report(rayseg: Rayseg, config: Path, tmp_path: Pa
     assert "did you mean 'tracking_uri'?" in answer.errors[0]
 
 
+def test_a_damaged_run_is_not_sent_as_another_one(rayseg: Rayseg, config: Path, tmp_path: Path) -> None:
+    assert rayseg("train", config, "--local", "--work-dir", "a", "-q").code == 0
+    facts = (tmp_path / "a/run.json").read_bytes()
+    (tmp_path / "a/run.json").write_bytes(facts[:100])
+    answer = rayseg("sync", "a", "--to", "tensorboard")
+    assert (answer.code, len(answer.errors)) == (2, 1)
+    assert answer.errors[0].startswith("a: run.json is damaged: ")
+    assert not (tmp_path / "a/tensorboard").exists()
+    (tmp_path / "a/run.json").write_bytes(facts)
+    with (tmp_path / "a/metrics.jsonl").open("ab") as numbers:
+        numbers.write(b'\x00\xff{]\n{"mode": "train", "iter": 9, "time": "noon", "epoch": 0, "loss": 1.0}\n')
+    assert rayseg("sync", "a", "--to", "tensorboard").code == 0
+    (tmp_path / "a/log.txt").unlink()
+    (tmp_path / "a/log.txt").mkdir()
+    answer = rayseg("sync", "a", "--to", "tensorboard")
+    assert (answer.code, len(answer.errors)) == (2, 1)
+    assert "a: cannot be written, and what has arrived is noted there" in answer.errors[0]
+
+
 def test_a_server_that_is_away_is_a_failure_on_one_line(
     rayseg: Rayseg, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

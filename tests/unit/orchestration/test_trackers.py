@@ -46,11 +46,19 @@ class Half:
     def write(self, record: Any) -> None: ...
 
 
+class Refuses:
+    """It cannot be made."""
+
+    def __init__(self) -> None:
+        raise OSError("no room\nanywhere, password=hunter2hunter2")
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
         ({"type": "MLflo"}, "trackers.m: unknown tracker 'MLflo'; did you mean 'MLflow'?"),
         ({"type": Half}, "trackers.m: Half has no flush() and no finish()"),
+        ({"type": Refuses}, "trackers.m: it cannot be made: OSError: no room; anywhere, password=***"),
         ({"type": "WandB", "mode": "of"}, "trackers.m: WandB: mode"),
     ],
 )  # fmt: skip

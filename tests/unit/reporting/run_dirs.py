@@ -77,6 +77,7 @@ class Page(HTMLParser):
         self.style = ""
         self._parts: list[str] = []
         self._inside = ""
+        self._glued = False
         self.html = path.read_text()
         self.feed(self.html)
         self.close()
@@ -85,6 +86,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
         self.tags.append((tag, attributes))
+        self._glued = tag == "wbr"
         if tag in ("script", "style"):
             self._inside = tag
         if tag == "script":
@@ -100,6 +102,8 @@ class Page(HTMLParser):
             self.scripts[-1] = kind, before + data
         elif self._inside == "style":
             self.style += data
+        elif self._glued:
+            self._parts[-1] += data
         else:
             self._parts.append(data)
 

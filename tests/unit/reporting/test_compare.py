@@ -54,7 +54,7 @@ def test_runs_that_are_alike_differ_in_nothing(tmp_path):
 
 def test_the_best_of_each_score(tmp_path):
     runs = runs_of(*two_runs(tmp_path))
-    assert score_names(runs) == ["mIoU", "aAcc", "loss"]
+    assert list(score_names(runs)) == ["mIoU", "aAcc", "loss"]
     rows = outcomes(runs)
     assert [list(row.scores) for row in rows] == [
         [("75.00 %", "200", False), ("–", "", False), ("–", "", False)],
@@ -89,6 +89,23 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path):
     paths = [make_run(tmp_path / parent / "x", name="x") for parent in ("p", "q")]
     other = make_run(tmp_path / "p" / "y", experiment="e")
     assert list(runs_of(*paths, other)) == ["p/x", "q/x", "e/y"]
+
+
+def test_an_experiment_of_all_runs_is_said_once(tmp_path):
+    paths = [make_run(tmp_path / name, experiment="seg") for name in ("x", "y")]
+    assert list(runs_of(*paths)) == ["x", "y"]
+    assert Page(write_report(paths, tmp_path / "out.html")).text.startswith("2 runs of seg ·")
+
+
+def test_two_names_of_one_score_are_one_column(tmp_path):
+    paths = [
+        make_run(tmp_path / name, [val(1, mDice=score, mFscore=score, mAcc=score, mRecall=recall)], best={})
+        for name, score, recall in (("a", 0.5, 0.5), ("b", 0.6, 0.7))
+    ]
+    runs = runs_of(*paths)
+    assert score_names(runs) == {"mDice": "mDice = mFscore", "mAcc": "mAcc", "mRecall": "mRecall"}
+    page = Page(write_report(paths, tmp_path / "out.html"))
+    assert list(page.charts()) == ["mDice = mFscore", "mAcc", "mRecall"]
 
 
 def test_the_page_keeps_the_runs_order_in_every_chart(tmp_path, monkeypatch):

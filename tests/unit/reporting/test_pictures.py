@@ -40,7 +40,7 @@ def test_worst_first_then_others_then_the_best_iterations(tmp_path):
     galleries = read_galleries(tmp_path, 200, notes)
     assert [(g.title, [(p.name, p.score) for p in g.pictures]) for g in galleries] == [
         ("Worst images of the last validation (iteration 300)", [("c", "mIoU 40.00 %"), ("b", "mIoU -")]),
-        ("Others of the last validation (iteration 300)", [("a/x", "")]),
+        ("More images of the last validation (iteration 300)", [("a/x", "")]),
         ("Images of the best validation (iteration 200)", [("b", "")]),
     ]
     assert notes == []

@@ -55,6 +55,20 @@ def test_classes_of_the_best_validation_worst_first(tmp_path):
     assert section.index("land") < section.index("70.00 %") < section.index("water") < section.index("80.00 %")
 
 
+def test_two_names_of_one_score_are_one_column(tmp_path):
+    lines = [val(1, **{f"{score}.{name}": 0.5 for score in ("IoU", "Acc", "Recall") for name in ("land", "water")})]
+    page = page_of(make_run(tmp_path / "run", lines, best={}))
+    section = page.text[page.text.index("Scores by class") :]
+    assert "class IoU Acc = Recall land" in section
+    assert section.count("50.00 %") == 4
+
+
+def test_a_best_score_of_the_last_iteration_and_the_data_by_its_directory(tmp_path):
+    data = {"train": {"type": "FolderDataset", "root": "data/marble", "images": 3}}
+    page = page_of(make_run(tmp_path / "run", best={"mIoU": {"value": 0.7, "iter": 300}}, data=data))
+    assert "The best mIoU is 70.00 %, at the last iteration. Data: marble, 3 images (train)" in page.text
+
+
 def full_run(path, word: str):
     """A run that has every section, with a word in every place that a run can write to."""
     lines = [
@@ -153,6 +167,23 @@ def test_restarts_are_told_and_lost_lines_counted(tmp_path):
     text = page.text[page.text.index("lines cut back") :]
     assert re.search(r"1 1970-01-01 00:16 UTC 2 the beginning 3 2 1970-01-01 00:18 UTC 1 iter_100 a worker died", text)
     assert page.charts()["Loss"]["marks"] == [[100, "attempt 2"]]
+
+
+def test_an_error_of_many_lines_is_told_in_one_and_then_whole(tmp_path):
+    error = "OSError: no disk\nTraceback (most recent call last):\n  File 'a.py', line 7"
+    page = page_of(make_run(tmp_path / "run", status="failed", error=error))
+    assert "after the start: OSError: no disk. The best mIoU" in page.text
+    assert "Error OSError: no disk Traceback (most recent call last): File 'a.py', line 7 Curves" in page.text
+
+
+def test_a_run_that_was_gone_on_with_by_hand_lost_no_lines(tmp_path):
+    attempts = [
+        {"attempt": 1, "time": 1000, "reason": "", "start_from": None, "world_size": 2},
+        {"attempt": 2, "time": 1100, "reason": "", "start_from": "iter_100", "world_size": 2},
+    ]
+    page = page_of(make_run(tmp_path / "run", attempts=attempts))
+    assert "2 1970-01-01 00:18 UTC 2 iter_100 resumed by hand No warning." in page.text
+    assert "cut back" not in page.text
 
 
 def test_the_same_warning_once_with_its_count(tmp_path):

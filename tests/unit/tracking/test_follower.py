@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Server:
 
     def __init__(self) -> None:
         self.down = False
+        self.delay_s = 0.0
         self.frozen = threading.Event()
         self.frozen.set()  # set means that it answers
         self.runs: dict[str, str] = {}
@@ -39,6 +41,7 @@ class Server:
 
     def call(self) -> None:
         self.frozen.wait(DEADLINE_S)
+        time.sleep(self.delay_s)
         if self.down:
             raise ConnectionError("no answer from http://me:hunter2hunter2@host\nmore")
 
@@ -202,6 +205,21 @@ def test_a_server_that_never_answers_holds_up_nothing(tmp_path: Path, server: Se
     server.frozen.set()
 
 
+def test_a_slow_server_is_waited_for_as_long_as_something_arrives(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recorder, "FLUSH_TIMEOUT_S", 0.4)
+    listener = Listener()
+    run = begin(tmp_path, server, listener)
+    for name in "abcdef":
+        png(tmp_path / f"visuals/val/iter_10/{name}.png")
+    run.record(val(10))
+    server.delay_s = 0.15
+    run.finish("finished")
+    assert len(server.pictures) == 6
+    assert warnings_of(listener) == []
+
+
 def test_a_restarted_run_goes_on_in_the_same_place(tmp_path: Path, server: Server):
     """The first attempt reaches 30; the second starts from 20, makes 30 again, and adds val@20."""
     first = begin(tmp_path, server)
@@ -270,6 +288,23 @@ def test_pictures_and_confusion_matrices_arrive_once(tmp_path: Path, server: Ser
     run.record(val(10))
     run.finish("finished")
     assert sorted(server.pictures) == ["val/10/area/a.png", "val/10/confusion_matrix.png"]
+
+
+def test_no_thread_is_left_that_draws_while_the_process_ends(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recorder, "FLUSH_TIMEOUT_S", 0.2)
+    for index in range(9):
+        png(tmp_path / f"visuals/val/iter_1/{index}.png")
+    server.delay_s = 0.5
+    listener = Listener()
+    run = begin(tmp_path, server, listener)
+    run.finish("finished")
+    assert "rayseg-toy" not in [thread.name for thread in threading.enumerate()]
+    left = 9 - len(server.pictures)
+    assert left > 0
+    (told,) = warnings_of(listener)
+    assert f"0 lines of metrics.jsonl and {left} pictures were not delivered (there was no answer in time)" in told
 
 
 def test_pictures_can_be_left_out(tmp_path: Path, server: Server):

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rayseg.tracking.mlflow import MAX_NAME, MLflow, _name, _numbers
+from rayseg.core.errors import ConfigError
+from rayseg.tracking.mlflow import MLflow, _best, _numbers, _own_tags
+from rayseg.tracking.mlflow_names import MAX_NAME, taken_name
 from rayseg.tracking.tracker import RunInfo
 
 
@@ -41,6 +43,16 @@ def test_where_runs_are_tracked(monkeypatch, given_uri: str | None, uri: str, st
     assert MLflow().uri(run_dir) == uri
 
 
+def test_a_path_that_no_sqlite_uri_can_hold_is_refused(monkeypatch, tmp_path: Path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run_dir = tmp_path / "what?" / "run #2 100%"
+    with pytest.raises(ConfigError, match=r"no SQLite URI can hold a path with a question mark: .*mlflow\.db; set"):
+        MLflow().begin(run_info(run_dir))
+    assert MLflow("file:mlruns").uri(run_dir) == f"file://{tmp_path}/what%3F/mlruns"
+    MLflow("http://h").begin(run_info(run_dir))
+    assert MLflow().uri(tmp_path / "run #2 100% é" / "a?") == f"sqlite:///{tmp_path}/run #2 100% é/mlflow.db"
+
+
 def test_the_destination_has_no_password(tmp_path: Path):
     tracker = MLflow("https://ana:s3cretPassw0rd@host/mlflow")
     tracker.begin(run_info(tmp_path / "demo" / "run"))
@@ -58,7 +70,7 @@ def test_the_experiment(tmp_path: Path):
 @example(["a&b", "a%b", "a_b"])
 @example(["..", ".", "", "a//b", "a/", "/a", "a/./b", "a/../b"])
 def test_any_name_becomes_one_that_mlflow_takes_and_no_two_become_one(names: list[str]):
-    taken = [_name(f"val/IoU.{name}") for name in names] + [_name(f"val/{name}") for name in names]
+    taken = [taken_name(f"val/IoU.{name}") for name in names] + [taken_name(f"val/{name}") for name in names]
     assert len(set(taken)) == len({f"val/IoU.{name}" for name in names} | {f"val/{name}" for name in names})
     for name in taken:
         assert re.fullmatch(r"[/\w.\- ]+", name)
@@ -68,7 +80,20 @@ def test_any_name_becomes_one_that_mlflow_takes_and_no_two_become_one(names: lis
 
 def test_plain_names_stay():
     for name in ("train/loss", "val/IoU.land", "train/lr.decode_head", "val/prefix/aAcc", "val/IoU.low plants"):
-        assert _name(name) == name
+        assert taken_name(name) == name
+
+
+def test_the_best_scores_in_words():
+    best = {"mIoU": {"value": 0.96812, "iter": 60}, "aAcc": {"value": 0.5, "iter": 20}}
+    text = "best mIoU 96.81 % at iteration 60 of 80, best aAcc 50.00 % at iteration 20 of 80"
+    assert _best({"best": best, "iter": 80}) == text
+    assert _best({}) == _best({"best": None}) == ""
+
+
+def test_the_source_is_the_config_else_the_command():
+    assert _own_tags({"config": {"file": "/a/b.py"}, "command": "rayseg x"})["mlflow.source.name"] == "/a/b.py"
+    assert _own_tags({"config": None, "command": "rayseg x"})["mlflow.source.name"] == "rayseg x"
+    assert _own_tags({})["mlflow.source.name"] == "rayseg"
 
 
 def test_numbers_of_a_line():

@@ -102,6 +102,17 @@ def test_a_full_disk_is_one_clear_error_and_harms_nothing(tmp_path: Path, monkey
     assert [line["iter"] for line in read(tmp_path / "metrics.jsonl")] == [10, 20]
 
 
+def test_a_tracker_warns_people_though_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    listener = Listener()
+    recorder = resume(tmp_path, listener)
+    with monkeypatch.context() as patched:
+        fill_disk(patched, 0)
+        listener.run.warn("3 lines were not delivered, token=abcdefgh12345678")
+    (warning,) = listener.records
+    assert warning.data == {"message": "3 lines were not delivered, token=***"}
+    recorder.finish("failed", "disk")
+
+
 def test_a_read_only_directory_is_one_clear_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match="file/run: cannot be written: Not a directory"):

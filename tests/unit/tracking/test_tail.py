@@ -6,7 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rayseg.tracking.json_lines import encode_record
+from rayseg.tracking.metrics_file import METRICS_FILE
 from rayseg.tracking.recorder import RunRecorder
 from rayseg.tracking.tail import MetricsTail, read_metrics
 from tests.unit.tracking.runs import train, val
@@ -30,6 +33,15 @@ def test_lines_are_given_once_and_whole(tmp_path: Path):
     assert iters(found) == [("train", 2), ("val", 2)]
     assert found[1]["x"] == math.inf
     assert math.isnan(found[1]["IoU.water"])
+
+
+@pytest.mark.parametrize(
+    "head", ['"epoch": 0', '"epoch": 0, "time": "noon"', '"epoch": "x", "time": 1.5', '"time": 1.5']
+)
+def test_a_line_without_a_time_or_an_epoch_is_damaged(tmp_path: Path, head: str):
+    good = '{"mode": "train", "iter": 2, "epoch": 0, "time": 1.5}'
+    (tmp_path / METRICS_FILE).write_text(f'{{"mode": "train", "iter": 1, {head}, "loss": 1.0}}\n{good}\n')
+    assert iters(read_metrics(tmp_path)) == [("train", 2)]
 
 
 def test_what_another_has_given_is_left_out(tmp_path: Path):
