@@ -153,8 +153,7 @@ def table_lines(rows: Sequence[GroupRow]) -> list[str]:
     """The group table as aligned lines, the header first."""
     cells = [("group", "lr", "weight_decay", "tensors", "values", "")]
     cells += [
-        (row.name, _shown(row.lr), _shown(row.weight_decay), str(row.tensors), f"{row.values:,}", row.note)
-        for row in rows
+        (row.name, _shown(row.lr), _shown(row.weight_decay), *_sizes(row), row.note) for row in rows
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     return [
@@ -167,6 +166,11 @@ def table_lines(rows: Sequence[GroupRow]) -> list[str]:
         ).rstrip()
         for line in cells
     ]
+
+
+def _sizes(row: GroupRow) -> tuple[str, str]:
+    """Tensors and values; dashes in a row that stands for no group."""
+    return (str(row.tensors), f"{row.values:,}") if row.tensors else ("-", "-")
 
 
 def _shown(value: float | None) -> str:

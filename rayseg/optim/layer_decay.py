@@ -106,7 +106,7 @@ class LearningRateDecayOptimizerConstructor(DefaultOptimWrapperConstructor):
     rate_key: ClassVar[str] = "decay_rate"
 
     def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: LayerDecayCfg | None = None) -> None:
-        super().__init__(optim_wrapper_cfg, paramwise_cfg)  # type: ignore[arg-type]
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
         if isinstance(self.optimizer_cfg, Optimizer):
             raise ConfigError("optim_wrapper.optimizer: it is already built, so its groups are as they are")
         if "lr" not in self.base:

@@ -44,11 +44,12 @@ def _convnext(stem: str, downsampling: str, block: str, *heads: str) -> tuple[La
 
     Source: Liu et al., A ConvNet for the 2020s, 2022, whose stages by themselves have their downsampling in layer 0.
     """
-    layers = (1, 2, "3 + block // 3", LAST)
+    downsamplings: tuple[int | str, ...] = (0, 2, 3, LAST)
+    blocks: tuple[int | str, ...] = (1, 2, "3 + block // 3", LAST)
     rows = [LayerRow(stem, 0, 0)]
-    for stage, layer in enumerate((0, 2, 3, LAST)):
+    for stage, layer in enumerate(downsamplings):
         rows.append(LayerRow(downsampling.replace("{stage}", str(stage)), layer, 0))
-    for stage, layer in enumerate(layers):
+    for stage, layer in enumerate(blocks):
         rows.append(LayerRow(block.replace("{stage}", str(stage)), layer, stage + 1))
     return (*rows, *_heads(*heads))
 
