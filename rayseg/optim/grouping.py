@@ -152,9 +152,7 @@ def _row_of(group: Mapping[str, Any]) -> GroupRow:
 def table_lines(rows: Sequence[GroupRow]) -> list[str]:
     """The group table as aligned lines, the header first."""
     cells = [("group", "lr", "weight_decay", "tensors", "values", "")]
-    cells += [
-        (row.name, _shown(row.lr), _shown(row.weight_decay), *_sizes(row), row.note) for row in rows
-    ]
+    cells += [(row.name, _shown(row.lr), _shown(row.weight_decay), *_sizes(row), row.note) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     return [
         "  ".join(

@@ -196,6 +196,6 @@ NAMINGS: tuple[Naming, ...] = (
                 "pooler",
             ),
         )
-        for block in ("encoder.layer.{block}", "layers.{block}", "layer.{block}")
+        for block in ("encoder.layer.{block}", "layers.{block}", "layer.{block}", "model.layer.{block}")
     ),
 )

@@ -31,7 +31,8 @@ class LayerRow:
     Attributes:
         pattern: a parameter's name or its beginning up to a dot. ``{word}`` stands for a number, ``*`` for any text,
             ``?`` for one character.
-        layer: a number from 0; ``'last'``, which is ``num_layers``; ``'head'``, which has the full learning rate; or
+        layer: a number from 0; ``'last'``, which is ``num_layers`` (where a table alone counts them, one above its
+            greatest number); ``'head'``, which has the full learning rate; or
             whole-number arithmetic (``+ - * //``) over the pattern's words, ``'block + 1'``. Beside ``{stage}`` there
             are ``before`` and ``through``: the blocks of the stages before this one, and through this one.
         stage: the same for ``stage_wise``; None where there are no stages.
@@ -45,6 +46,7 @@ class LayerRow:
     stage: int | str | None = None
 
     def __post_init__(self) -> None:
+        compiled(self.pattern)
         for value in (self.layer, self.stage):
             if isinstance(value, str) and value not in (LAST, HEAD):
                 evaluate(value, dict.fromkeys(self.words, 1))
@@ -104,10 +106,9 @@ def evaluate(text: str, numbers: Mapping[str, int]) -> int:
         raise ConfigError(f"{text!r} divides by zero") from None
     except LookupError as error:
         word = str(error.args[0])
-        known = did_you_mean(word, numbers) or f"; its pattern has {', '.join(numbers) or 'no words in braces'}"
-        raise ConfigError(
-            f"{text!r}: {word!r} is no number here{known}, and '{LAST}' and '{HEAD}' stand alone"
-        ) from None
+        hint = did_you_mean(word, numbers) or f"; its pattern has {', '.join(numbers) or 'no words in braces'}"
+        alone = f" ('{LAST}' and '{HEAD}' stand alone)" if word in (LAST, HEAD) else ""
+        raise ConfigError(f"{text!r}: {word!r} is no number here{alone}{hint}") from None
     except TypeError:
         raise ConfigError(f"{text!r}: only whole numbers, words and + - * // are known") from None
 

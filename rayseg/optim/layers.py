@@ -56,9 +56,10 @@ class Layers:
 
 @dataclass
 class _Found:
-    """Layers as rows give them: numbers, 'last' and 'head', with the backbone that each belongs to."""
+    """Layers as rows give them: numbers, 'last' and 'head'; which a user gave; and the backbone of each."""
 
     values: dict[str, int | str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
     owners: dict[str, str] = field(default_factory=dict)
     namings: dict[str, Naming] = field(default_factory=dict)
 
@@ -98,7 +99,11 @@ def find_layers(
 def _counts(found: _Found) -> dict[str, int]:
     """The number of each backbone's last layer."""
     numbers: dict[str, int] = defaultdict(int)
-    has_last = {found.owners[name] for name, value in found.values.items() if value == LAST}
+    has_last = {
+        found.owners[name]
+        for name, value in found.values.items()
+        if value == LAST and not (name in found.given and found.owners[name] in found.namings)
+    }
     for name, value in found.values.items():
         if isinstance(value, int):
             numbers[found.owners[name]] = max(numbers[found.owners[name]], value)
@@ -112,6 +117,7 @@ def _find(names: Sequence[str], table: LayerTable, by_stage: bool) -> _Found:
     found = _Found()
     given = _of_table(names, table, by_stage)
     found.values.update(given)
+    found.given = frozenset(given)
     rest = [name for name in names if name not in given]
     for prefix in _prefixes(names):
         inside = [name for name in names if name.startswith(prefix)]
@@ -213,7 +219,7 @@ def _of_family(
     naming = min(fitting, key=lambda candidate: len(unknown(candidate)))
     if missing := [prefix + name for name in unknown(naming)]:
         raise ConfigError(
-            f"{_WHERE}: {_shown(missing)} in the backbone {prefix.rstrip('.') or 'itself'} ({naming}) without a layer; "
+            f"{_WHERE}: {_shown(missing)} in the backbone {prefix.rstrip('.') or 'net'!r} ({naming}) without a layer; "
             + _how_to(missing)
         )
     if by_stage and all(row.stage in (None, HEAD) for row in naming.rows):

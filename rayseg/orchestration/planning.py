@@ -238,9 +238,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _group_lines(groups: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        GroupRow(g["name"], g["lr"], g["weight_decay"], g["tensors"], g["parameters"], g["note"]) for g in groups
-    ]
+    rows = [GroupRow(g["name"], g["lr"], g["weight_decay"], g["tensors"], g["parameters"], g["note"]) for g in groups]
     return table_lines(rows)
 
 
