@@ -60,7 +60,7 @@ def test_arithmetic(text: str, expected: int) -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"pattern": "b.{block}", "layer": "blok + 1"}, "'blok + 1': 'blok' is no number here; did you mean 'block'"),
+        ({"pattern": "b.{block}", "layer": "blok + 1"}, "'blok . 1': 'blok' is no number here; did you mean 'block'"),
         (
             {"pattern": "b.{block}", "layer": "last - 1"},
             r"'last' is no number here \('last' and 'head' stand alone\); its pattern has block",
