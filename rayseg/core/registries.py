@@ -72,7 +72,8 @@ OPTIM_WRAPPERS = Registry(
 OPTIMIZERS = Registry("optimizer", libraries={"": "torch.optim"}, supplied=("params",))
 OPTIM_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
-    {"DefaultOptimWrapperConstructor": "rayseg.optim.constructor.DefaultOptimWrapperConstructor"},
+    {"DefaultOptimWrapperConstructor": "rayseg.optim.constructor.DefaultOptimWrapperConstructor"}
+    | _names("rayseg.optim.layer_decay", "LearningRateDecayOptimizerConstructor", "LayerDecayOptimizerConstructor"),
 )
 PARAM_SCHEDULERS = Registry(
     "parameter scheduler",

@@ -231,9 +231,12 @@ class Runner:
                 loop.dataloader.close()
 
     def _begin(self) -> None:
+        from rayseg.optim.grouping import table_lines
+
         checkpoint = self.start_from
         self.publish.event("attempt", **self._attempt_facts())
         self.publish.event("hooks", table=self.hooks.table())
+        self.publish.event("parameter_groups", lines=table_lines(self.optim_wrapper.group_table))
         if checkpoint is not None:
             state.restore(self, checkpoint)
         self.train_dataloader.seek(self.position)

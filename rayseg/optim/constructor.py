@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypedDict, get_type_hints
 
 from torch import nn
 from torch.optim import Optimizer
 
 from rayseg.core.errors import ConfigError, did_you_mean, edit_distance
 from rayseg.core.registries import OPTIM_WRAPPERS, OPTIMIZERS
-from rayseg.optim.grouping import Assignment, GroupRow, NamedParameter, close_name, merge_groups, walk
+from rayseg.optim.grouping import DEFAULT_GROUP, Assignment, GroupRow, NamedParameter, close_name, merge_groups, walk
 from rayseg.optim.wrapper import OptimWrapper
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 _DEFORMABLE = frozenset({"DeformConv2d", "ModulatedDeformConv2d"})
 _CUSTOM_MULTS = ("lr_mult", "decay_mult")
 _WHERE = "optim_wrapper.paramwise_cfg"
+_LAYER_DECAY = "; optim_wrapper.constructor='LearningRateDecayOptimizerConstructor' takes it"
+_OTHERS_RULES = {
+    **dict.fromkeys(("decay_rate", "decay_type", "num_layers", "layer_table", "stage_exponents"), _LAYER_DECAY),
+    "layer_decay_rate": "; optim_wrapper.constructor='LayerDecayOptimizerConstructor' takes it",
+}
 
 
 class ParamwiseCfg(TypedDict, total=False):
@@ -59,10 +64,17 @@ class DefaultOptimWrapperConstructor:
         optim_wrapper_cfg: ``dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01), ...)``.
         paramwise_cfg: the rules; none when absent.
 
+    Attributes:
+        rules_type: the TypedDict of the rules that are known.
+        base_group: name of the group that no rule touches; None to name it as the others.
+
     Raises:
         ConfigError: an unknown rule, one that needs an ``lr`` or ``weight_decay`` the optimizer lacks, or a custom
             key that is not.
     """
+
+    rules_type: ClassVar[type] = ParamwiseCfg
+    base_group: ClassVar[str | None] = DEFAULT_GROUP
 
     def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: ParamwiseCfg | None = None) -> None:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
@@ -81,7 +93,7 @@ class DefaultOptimWrapperConstructor:
         optimizer = self.optimizer_cfg
         if not isinstance(optimizer, Optimizer):
             parameters = list(walk(model))
-            groups = merge_groups(self._assign(parameters), self.base)
+            groups = merge_groups(self._assign(parameters), self.base, self.base_group)
             notes = self._notes([named.name for named in parameters])
             optimizer = build_optimizer(optimizer, groups)
         cfg = {"type": "OptimWrapper", **self.optim_wrapper_cfg}
@@ -95,18 +107,21 @@ class DefaultOptimWrapperConstructor:
 
     def options_of(self, named: NamedParameter) -> tuple[dict[str, Any], str]:
         """The options of one parameter, and the rules that chose them."""
-        matched = f".{named.name}" if "." not in named.name else named.name  # MM's name of a top-level parameter
-        for key in self._keys:
-            if key in matched:
-                return self._custom_options(key), key
+        if (key := self.custom_key_of(named)) is not None:
+            return self._custom_options(key), key
         options, labels = dict(self.base), dict[str, None]()
         if rule := self._lr_rule(named):
             options["lr"] = self.base["lr"] * self.rules[rule]
             labels[rule.removesuffix("_lr_mult")] = None
-        if rule := self._decay_rule(named):
+        if rule := self.decay_rule_of(named):
             options["weight_decay"] = self.base["weight_decay"] * self.rules[rule]
             labels[rule.removesuffix("_decay_mult")] = None
         return options, "_".join(labels)
+
+    def custom_key_of(self, named: NamedParameter) -> str | None:
+        """The custom key that decides on a parameter, if one does."""
+        matched = f".{named.name}" if "." not in named.name else named.name  # MM's name of a top-level parameter
+        return next((key for key in self._keys if key in matched), None)
 
     def _custom_options(self, key: str) -> dict[str, Any]:
         entries = dict(self.custom_keys[key])
@@ -127,7 +142,8 @@ class DefaultOptimWrapperConstructor:
             rule = "dcn_offset_lr_mult"
         return rule if rule in self.rules else None
 
-    def _decay_rule(self, named: NamedParameter) -> str | None:
+    def decay_rule_of(self, named: NamedParameter) -> str | None:
+        """The rule that decides on the weight decay of a parameter without a custom key, if one does."""
         in_deformable = is_deformable(named.parent)
         applicable = {
             "norm_decay_mult": is_norm(named.module),
@@ -173,17 +189,20 @@ class DefaultOptimWrapperConstructor:
     def _check_rules(self) -> None:
         if self.rules and isinstance(self.optimizer_cfg, Optimizer):
             raise ConfigError(f"{_WHERE}: the optimizer is already built, so its groups are as they are")
-        known = ParamwiseCfg.__annotations__
+        known = get_type_hints(self.rules_type)
         for rule, value in self.rules.items():
             if rule not in known:
-                suffix = did_you_mean(rule, known) or f"; it takes {', '.join(known)}"
-                raise ConfigError(f"{_WHERE}.{rule}: no such rule{suffix}")
+                raise ConfigError(f"{_WHERE}.{rule}: no such rule{self._advice(rule, known)}")
             if rule.endswith("_mult"):
                 self._check_mult(value, rule, f"{_WHERE}.{rule}")
         if not isinstance(self.custom_keys, Mapping):
             raise ConfigError(f"{_WHERE}.custom_keys: expected a dict, found {self.custom_keys!r}")
         for key, entries in self.custom_keys.items():
             self._check_custom_key(key, entries)
+
+    def _advice(self, rule: str, known: Iterable[str]) -> str:
+        """What may be meant by a rule that is not known."""
+        return _OTHERS_RULES.get(rule) or did_you_mean(rule, known) or f"; it takes {', '.join(known)}"
 
     def _check_custom_key(self, key: str, entries: Any) -> None:
         where = f"{_WHERE}.custom_keys.{key}"

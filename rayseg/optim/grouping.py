@@ -79,12 +79,15 @@ def _walk(module: nn.Module, parent: nn.Module | None, prefix: str) -> Iterator[
         yield from _walk(child, module, prefix if name in _WRAPPER_PARTS else f"{prefix}{name}.")
 
 
-def merge_groups(assignments: Iterable[Assignment], base: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Groups for an optimizer, one for each different set of options; what equals ``base`` is ``default``, and first.
+def merge_groups(
+    assignments: Iterable[Assignment], base: Mapping[str, Any], base_name: str | None = DEFAULT_GROUP
+) -> list[dict[str, Any]]:
+    """Groups for an optimizer, one for each different set of options; the one that equals ``base`` comes first.
 
     Args:
         assignments: one for each parameter; the order inside a group is theirs.
         base: the options of a parameter that no rule touches.
+        base_name: what that group is called; None to name it after its labels, as the others.
     """
     base_key = _key(base)
     groups: dict[Any, dict[str, Any]] = {}
@@ -96,8 +99,8 @@ def merge_groups(assignments: Iterable[Assignment], base: Mapping[str, Any]) -> 
         labels.setdefault(key, {})[assignment.label] = None
     taken: set[str] = set()
     for key, group in groups.items():
-        group["name"] = _unique(DEFAULT_GROUP if key == base_key else _joined(labels[key]), taken)
-    return sorted(groups.values(), key=lambda group: group["name"] != DEFAULT_GROUP)
+        group["name"] = _unique(base_name if base_name and key == base_key else _joined(labels[key]), taken)
+    return [groups[key] for key in sorted(groups, key=lambda key: key != base_key)]
 
 
 def _key(options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -149,10 +152,7 @@ def _row_of(group: Mapping[str, Any]) -> GroupRow:
 def table_lines(rows: Sequence[GroupRow]) -> list[str]:
     """The group table as aligned lines, the header first."""
     cells = [("group", "lr", "weight_decay", "tensors", "values", "")]
-    cells += [
-        (row.name, _shown(row.lr), _shown(row.weight_decay), str(row.tensors), f"{row.values:,}", row.note)
-        for row in rows
-    ]
+    cells += [(row.name, _shown(row.lr), _shown(row.weight_decay), *_sizes(row), row.note) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     return [
         "  ".join(
@@ -164,6 +164,11 @@ def table_lines(rows: Sequence[GroupRow]) -> list[str]:
         ).rstrip()
         for line in cells
     ]
+
+
+def _sizes(row: GroupRow) -> tuple[str, str]:
+    """Tensors and values; dashes in a row that stands for no group."""
+    return (str(row.tensors), f"{row.values:,}") if row.tensors else ("-", "-")
 
 
 def _shown(value: float | None) -> str:

@@ -12,6 +12,7 @@ from rayseg.config import settings
 from rayseg.config.settings import DataLoaderSettings, Scaling
 from rayseg.core.periods import due
 from rayseg.engine.runner import Runner
+from rayseg.optim.grouping import GroupRow, table_lines
 from rayseg.orchestration.cluster import asked, local_gpus, names_a_cluster, require_local
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.source import Overrides, Source, resolved
@@ -88,13 +89,14 @@ def _model(runner: Runner) -> dict[str, Any]:
 def _groups(runner: Runner) -> list[dict[str, Any]]:
     return [
         {
-            "name": group.get("name", ""),
-            "tensors": len(group["params"]),
-            "parameters": sum(p.numel() for p in group["params"]),
-            "lr": float(group.get("initial_lr", group["lr"])),
-            "weight_decay": float(group.get("weight_decay", 0.0)),
+            "name": row.name,
+            "tensors": row.tensors,
+            "parameters": row.values,
+            "lr": row.lr,
+            "weight_decay": row.weight_decay,
+            "note": row.note,
         }
-        for group in runner.optim_wrapper.param_groups
+        for row in runner.optim_wrapper.group_table
     ]
 
 
@@ -219,11 +221,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines += [
         f"model           {model['type']}({model['net']}): {model['parameters']:,} parameters, "
         f"{model['trainable']:,} of them trained; {len(model['classes'])} classes: {', '.join(model['classes'])}",
-        *(
-            f"group           {g['name'] or 'all'}: {g['tensors']} tensors, {g['parameters']:,} parameters, "
-            f"lr {g['lr']:g}, weight decay {g['weight_decay']:g}"
-            for g in facts["parameter_groups"]
-        ),
+        *(f"group           {line}" for line in _group_lines(facts["parameter_groups"])),
         f"data            {', '.join(f'{split} {count:,} images' for split, count in facts['data'].items())}",
         f"batch           {batch['per_worker']} a worker, {batch['global']} in all"
         + (f", {batch['per_optimizer_step']} an optimizer step" if batch["accumulative_counts"] > 1 else ""),
@@ -237,6 +235,11 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         *(f"note            {note}" for note in facts["notes"]),
     ]
     return lines
+
+
+def _group_lines(groups: list[dict[str, Any]]) -> list[str]:
+    rows = [GroupRow(g["name"], g["lr"], g["weight_decay"], g["tensors"], g["parameters"], g["note"]) for g in groups]
+    return table_lines(rows)
 
 
 def _times(times: dict[str, Any]) -> str:

@@ -64,6 +64,8 @@ class RunLines:
             return [("WARNING", str(data.get("message", "")))]
         if record.name == "hooks":
             return [("INFO", line) for line in _hook_table(data["table"])]
+        if record.name == "parameter_groups":
+            return [("INFO", line) for line in ("parameter groups:", *(f"  {line}" for line in data["lines"]))]
         if record.name == "checkpoint":
             return [("INFO", f"saved {data['name']}{_cost(data)}")]
         if record.name == "best":

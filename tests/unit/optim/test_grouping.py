@@ -12,7 +12,7 @@ def test_the_table_is_aligned() -> None:
     assert table_lines(rows) == [
         "group        lr  weight_decay  tensors  values",
         "default    0.01             -       12  12,345",
-        "cls_token     -             -        0       0  matches no parameter",
+        "cls_token     -             -        -       -  matches no parameter",
     ]
 
 
