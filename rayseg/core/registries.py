@@ -74,20 +74,28 @@ OPTIM_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     {"DefaultOptimWrapperConstructor": "rayseg.optim.constructor.DefaultOptimWrapperConstructor"},
 )
+_SHAPES = (
+    "Constant",
+    "CosineAnnealing",
+    "CosineRestart",
+    "Exponential",
+    "Linear",
+    "MultiStep",
+    "Poly",
+    "ReduceOnPlateau",
+    "Step",
+)
 PARAM_SCHEDULERS = Registry(
     "parameter scheduler",
     _names(
-        "rayseg.optim.schedulers",
-        "ConstantLR",
-        "CosineAnnealingLR",
-        "CosineRestartLR",
-        "ExponentialLR",
-        "LinearLR",
-        "MultiStepLR",
-        "OneCycleLR",
-        "PolyLR",
-        "StepLR",
-    ),
+        "rayseg.optim.simple_schedules", "ConstantLR", "ExponentialLR", "LinearLR", "MultiStepLR", "PolyLR", "StepLR"
+    )
+    | _names("rayseg.optim.cosine_schedules", "CosineAnnealingLR", "CosineRestartLR", "OneCycleLR")
+    | _names("rayseg.optim.plateau", "ReduceOnPlateauLR")
+    | _names("rayseg.optim.wsd", "WSDLR")
+    | _names("rayseg.optim.momentum_schedules", *(f"{shape}Momentum" for shape in _SHAPES))
+    | _names("rayseg.optim.decay_schedules", *(f"{shape}WeightDecay" for shape in _SHAPES))
+    | _names("rayseg.optim.named_schedules", *(f"{shape}ParamScheduler" for shape in (*_SHAPES, "OneCycle"))),
     supplied=("optimizer",),
 )
 TRACKERS = Registry(
