@@ -64,12 +64,32 @@ SAMPLERS = Registry(
     supplied=("size", "seed", "global_batch_size", "rank", "world_size", "shuffle", "tail", "position"),
 )
 METRICS = Registry("metric", {"IoUMetric": "rayseg.metrics.iou.IoUMetric"}, supplied=("metainfo", "device"))
+# What MM registers where the package is installed.
+_DADAPT = ("DAdaptAdaGrad", "DAdaptAdam", "DAdaptSGD")
+_EIGHT_BIT = ("Adagrad8bit", "Adam8bit", "AdamW8bit", "LAMB8bit", "LARS8bit", "Lion8bit", "RMSprop8bit", "SGD8bit")
 OPTIM_WRAPPERS = Registry(
     "optimizer wrapper",
     {"OptimWrapper": "rayseg.optim.wrapper.OptimWrapper", "AmpOptimWrapper": "rayseg.optim.amp.AmpOptimWrapper"},
     supplied=("optimizer",),
+    absent={
+        "ApexOptimWrapper": "NVIDIA Apex is no longer kept up; 'AmpOptimWrapper' does the same with torch alone",
+        "DeepSpeedOptimWrapper": "there is no DeepSpeed here; 'OptimWrapper' and 'AmpOptimWrapper' train with DDP",
+        "ColossalAIOptimWrapper": "there is no ColossalAI here; 'OptimWrapper' and 'AmpOptimWrapper' train with DDP",
+        "OptimWrapperDict": "several optimizers need a wrapper of one's own, see docs/own-optimizer.md",
+    },
 )
-OPTIMIZERS = Registry("optimizer", libraries={"": "torch.optim"}, supplied=("params",))
+OPTIMIZERS = Registry(
+    "optimizer",
+    {"MuonAdamW": "rayseg.optim.muon.MuonAdamW"},
+    libraries={"": "torch.optim"},
+    supplied=("params",),
+    absent={
+        **{name: f"the package dadaptation has it, as 'dadaptation.{name}'" for name in _DADAPT},
+        **{name: f"the package bitsandbytes has it, as 'bitsandbytes.optim.{name}'" for name in _EIGHT_BIT},
+        "Lion": "the package lion-pytorch has it, as 'lion_pytorch.Lion'",
+        "ZeroRedundancyOptimizer": "checkpoints hold one rank's optimizer, and each rank would have another part of it",
+    },
+)
 OPTIM_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     {"DefaultOptimWrapperConstructor": "rayseg.optim.constructor.DefaultOptimWrapperConstructor"},

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from rayseg.core.errors import ConfigError, did_you_mean, edit_distance
 from rayseg.core.registries import OPTIM_WRAPPERS, OPTIMIZERS
 from rayseg.optim.grouping import Assignment, GroupRow, NamedParameter, close_name, merge_groups, walk
+from rayseg.optim.optimizer_needs import check_needs
 from rayseg.optim.wrapper import OptimWrapper
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -81,6 +82,7 @@ class DefaultOptimWrapperConstructor:
         optimizer = self.optimizer_cfg
         if not isinstance(optimizer, Optimizer):
             parameters = list(walk(model))
+            check_needs(OPTIMIZERS.resolve(optimizer["type"]), parameters)
             groups = merge_groups(self._assign(parameters), self.base)
             notes = self._notes([named.name for named in parameters])
             optimizer = build_optimizer(optimizer, groups)
@@ -284,6 +286,7 @@ def build_optimizer(optimizer_cfg: Mapping[str, Any], groups: list[dict[str, Any
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise ConfigError(
-            f"optim_wrapper.optimizer.type: {name} needs a closure, which a training iteration has none of"
+            f"optim_wrapper.optimizer.type: {name} needs a closure that computes the loss several times a step; "
+            "a training iteration computes it once, so take another optimizer, such as AdamW"
         )
     return optimizer
