@@ -76,6 +76,13 @@ class DefaultOptimWrapperConstructor:
         self.base = {} if isinstance(self.optimizer_cfg, Optimizer) else base_options(self.optimizer_cfg)
         self._check_rules()
 
+    def __init_subclass__(cls) -> None:
+        if "add_params" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.add_params: MM's hook for grouping is never called here; override options_of(named), "
+                "which gives the options of one parameter (docs/own-optimizer.md)"
+            )
+
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Group the parameters of ``model`` and build optimizer and wrapper."""
         notes: list[GroupRow] = []

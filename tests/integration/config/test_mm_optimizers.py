@@ -283,7 +283,7 @@ def test_the_examples_of_ones_own_pass_their_own_test_and_train(
     own = {name: sections[name] for name in ("optim_wrapper", "param_scheduler")}
     runner = Runner.from_config(toy_config(**own), work_dir=tmp_path / "run")
     assert type(runner.optim_wrapper).__name__ == "NoisyOptimWrapper"
-    assert {group["name"] for group in runner.optim_wrapper.param_groups} == {"default", "encoder", "head"}
+    assert {group["name"] for group in runner.optim_wrapper.param_groups} == {"encoder", "head"}
     assert runner.train() == {"status": "finished", "iter": 12}
     for name in ("my_optim", "own_optim_test"):
         monkeypatch.delitem(sys.modules, name)
