@@ -108,7 +108,14 @@ _SHAPES = (
 PARAM_SCHEDULERS = Registry(
     "parameter scheduler",
     _names(
-        "rayseg.optim.simple_schedules", "ConstantLR", "ExponentialLR", "LinearLR", "MultiStepLR", "PolyLR", "StepLR"
+        "rayseg.optim.simple_schedules",
+        "ConstantLR",
+        "ExponentialLR",
+        "LinearLR",
+        "MultiStepLR",
+        "PolyLR",
+        "PolyLRRatio",
+        "StepLR",
     )
     | _names("rayseg.optim.cosine_schedules", "CosineAnnealingLR", "CosineRestartLR", "OneCycleLR")
     | _names("rayseg.optim.plateau", "ReduceOnPlateauLR")

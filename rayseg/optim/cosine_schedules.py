@@ -12,33 +12,11 @@ from itertools import accumulate, pairwise
 from typing import Any, ClassVar, Literal
 
 from rayseg.core.errors import ConfigError
-from rayseg.optim.schedule import ParamScheduler, ScheduleChain
+from rayseg.optim.schedule import LoweredScheduler, ParamScheduler, ScheduleChain
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _Cosine(ParamScheduler):
-    """What the two cosine schedules share.
-
-    Args:
-        eta_min: the last value, of every group alike; 0 when neither is given. It may lie above the first.
-        eta_min_ratio: the same as a multiple of the group's initial value.
-    """
-
-    eta_min: float | None = None
-    eta_min_ratio: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.eta_min is not None and self.eta_min_ratio is not None:
-            self.refuse("eta_min_ratio", "None beside eta_min")
-
-    def floor(self, base: float) -> float:
-        """``eta_min``, or ``eta_min_ratio`` of the base."""
-        return base * self.eta_min_ratio if self.eta_min_ratio is not None else self.eta_min or 0.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class CosineAnnealingLR(_Cosine):
+class CosineAnnealingLR(LoweredScheduler):
     """``eta_min + (lr - eta_min) * (1 + cos(pi * t / T_max)) / 2`` (SGDR, Loshchilov and Hutter 2017, no restarts).
 
     The last step of the window is one before the lowest point, as in MM.
@@ -65,7 +43,7 @@ class CosineAnnealingLR(_Cosine):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CosineRestartLR(_Cosine):
+class CosineRestartLR(LoweredScheduler):
     """``eta_min + (lr * weight - eta_min) * (1 + cos(pi * t / period)) / 2``, ``t`` counted from each period's start.
 
     After the last period the learning rate stays. Source: SGDR, Loshchilov and Hutter 2017.

@@ -170,6 +170,28 @@ class ParamScheduler:
         return f"{type(self).__name__}({shown})"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class LoweredScheduler(ParamScheduler):
+    """Base of the schedules that lead to a value: a minimum, as a rule.
+
+    Args:
+        eta_min: the last value, of every group alike; 0 when neither is given. It may lie above the first.
+        eta_min_ratio: the same as a multiple of the group's initial value.
+    """
+
+    eta_min: float | None = None
+    eta_min_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eta_min is not None and self.eta_min_ratio is not None:
+            self.refuse("eta_min_ratio", "None beside eta_min")
+
+    def floor(self, base: float) -> float:
+        """``eta_min``, or ``eta_min_ratio`` of the base."""
+        return base * self.eta_min_ratio if self.eta_min_ratio is not None else self.eta_min or 0.0
+
+
 class ScheduleChain:
     """The schedules of one number of an optimizer's groups together.
 

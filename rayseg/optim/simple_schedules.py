@@ -9,7 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rayseg.optim.schedule import ParamScheduler
+from rayseg.optim.schedule import LoweredScheduler, ParamScheduler
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -121,21 +121,21 @@ class MultiStepLR(ParamScheduler):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PolyLR(ParamScheduler):
+class PolyLR(LoweredScheduler):
     """``eta_min + (lr - eta_min) * (1 - t / (n - 1)) ** power``; the window's last step has ``eta_min``.
 
     Args:
-        eta_min: the last value, of every group alike; it may lie above the first.
+        eta_min: the last value, of every group alike; 0 when neither is given. It may lie above the first.
+        eta_min_ratio: the same as a multiple of the group's initial value.
         power: 1 is a line.
     """
 
-    eta_min: float = 0.0
     power: float = 1.0
 
     def at(self, step: int) -> tuple[float, float]:
         """What is left of the way down."""
         return 1.0, (1.0 - step / (self.length - 1)) ** self.power if step else 1.0
 
-    def floor(self, base: float) -> float:
-        """``eta_min``."""
-        return self.eta_min
+
+class PolyLRRatio(PolyLR):
+    """PolyLR under MMSegmentation's name for it with ``eta_min_ratio``."""

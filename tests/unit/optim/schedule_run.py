@@ -87,6 +87,7 @@ FORMULAS: list[tuple[dict[str, Any], Callable[[int], float]]] = [
         lambda t: LR * (1 if t < 3 else 0.5 if t < 8 else 0.125),
     ),
     ({"type": "PolyLR", "eta_min": 1e-4, "power": 0.9}, lambda t: 1e-4 + (LR - 1e-4) * (1 - t / 19) ** 0.9),
+    ({"type": "PolyLR", "eta_min_ratio": 0.1, "power": 2.0}, lambda t: 0.1 * LR + 0.9 * LR * (1 - t / 19) ** 2),
     ({"type": "CosineAnnealingLR", "eta_min": 1e-4}, lambda t: cosine(LR, 1e-4, t / 20)),
     ({"type": "CosineAnnealingLR", "T_max": 10, "eta_min_ratio": 0.1}, lambda t: cosine(LR, 0.1 * LR, t / 10)),
     (

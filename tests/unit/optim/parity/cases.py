@@ -181,6 +181,47 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
+def recipe(iters: int, *configs: dict[str, Any], lr: float = 0.01) -> dict[str, Any]:
+    """A case by iterations, looked at in 24 of them and around each window's ends."""
+    edges = {at + by for config in configs for at in (config["begin"], config["end"]) for by in (-1, 0, 1)}
+    looked_at = {*range(0, iters, iters // 24), *edges, iters - 1}
+    case = schedule(*({**config, "by_epoch": False} for config in configs), defaults={"lr": lr})
+    groups = [{}, {"lr": 10 * lr}]
+    return {**case, "groups": groups, "iters": iters, "by_epoch_loop": False, "at": sorted(looked_at & {*range(iters)})}
+
+
+def poly(begin: int, end: int, power: float = 0.9, **options: Any) -> dict[str, Any]:
+    return {"type": "PolyLR", "power": power, "begin": begin, "end": end, **options}
+
+
+def linear(end: int, start_factor: float) -> dict[str, Any]:
+    return {"type": "LinearLR", "start_factor": start_factor, "begin": 0, "end": end}
+
+
+# The schedules that the configs of mmsegmentation 1.2.2 have, at their lengths.
+RECIPES: dict[str, dict[str, Any]] = {
+    **{f"poly_{end}": recipe(end, poly(0, end, eta_min=1e-4)) for end in (20000, 40000, 60000, 80000, 160000)},
+    "poly_to_nothing_90000": recipe(90000, poly(0, 90000, eta_min=0)),
+    "poly_line_60000": recipe(60000, poly(0, 60000, 1.0, eta_min=0.0)),
+    "poly_of_half_the_run": recipe(80000, poly(0, 40000, eta_min=2e-4)),
+    "vit_20000": recipe(20000, linear(1500, 1e-6), poly(1500, 20000, 1.0, eta_min=0.0), lr=6e-5),
+    "vit_160000": recipe(160000, linear(1500, 1e-6), poly(1500, 160000, 1.0, eta_min=0.0), lr=6e-5),
+    "warm_up_200": recipe(80000, linear(200, 0.1), poly(200, 80000, eta_min=1e-4)),
+    "warm_up_1000": recipe(160000, linear(1000, 0.1), poly(1000, 160000, eta_min=1e-4)),
+    "pointrend_80000": recipe(
+        80000,
+        linear(1000, 0.001),
+        {"type": "MultiStepLR", "begin": 1000, "end": 80000, "milestones": [60000, 72000]},
+    ),
+    "ratio_25000": recipe(
+        25000,
+        linear(12000, 0.03),
+        {"type": "PolyLRRatio", "eta_min_ratio": 0.03, "power": 0.9, "begin": 12000, "end": 24000},
+        {"type": "ConstantLR", "factor": 1, "begin": 24000, "end": 25000},
+    ),
+}
+
+
 def step(
     wrapper: dict[str, Any], optimizer: str = "SGD", begin: int = 0, iters: int = 10, **defaults: Any
 ) -> dict[str, Any]:

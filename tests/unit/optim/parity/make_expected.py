@@ -1,8 +1,9 @@
-"""Makes schedules.json and steps.json beside this file: what MMEngine 0.10.7 really does.
+"""Makes schedules.json, recipes.json and steps.json beside this file: what MMEngine 0.10.7 really does.
 
 Needs mmengine, which is never a dependency: run it in a scratch environment and commit what it writes.
 
     python -m venv scratch && scratch/bin/pip install mmengine==0.10.7 torch
+    scratch/bin/pip install --no-deps mmsegmentation==1.2.2
     scratch/bin/python tests/unit/optim/parity/make_expected.py
 
 The cases stand in cases.py, which the tests read from the data again.
@@ -12,20 +13,38 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from copy import deepcopy
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mmengine  # type: ignore[import-not-found,unused-ignore]
 import torch
-from cases import SCHEDULES, STEPS  # type: ignore[import-not-found,unused-ignore]
+from cases import RECIPES, SCHEDULES, STEPS  # type: ignore[import-not-found,unused-ignore]
 from mmengine.optim import OptimWrapper  # type: ignore[import-not-found,unused-ignore]
 from mmengine.registry import PARAM_SCHEDULERS  # type: ignore[import-not-found,unused-ignore]
 from torch import nn
 
 HERE = Path(__file__).parent
 VERSIONS = {"mmengine": mmengine.__version__, "torch": torch.__version__.partition("+")[0]}
+
+
+def load_poly_ratio() -> None:
+    """MMSegmentation's PolyLRRatio, without the rest of that package, which needs mmcv."""
+    package = find_spec("mmseg")
+    assert package is not None
+    assert package.submodule_search_locations
+    stub = ModuleType("mmseg.registry")
+    stub.PARAM_SCHEDULERS = PARAM_SCHEDULERS  # type: ignore[attr-defined]
+    sys.modules["mmseg"], sys.modules["mmseg.registry"] = ModuleType("mmseg"), stub
+    path = Path(package.submodule_search_locations[0], "engine", "schedulers", "poly_ratio_scheduler.py")
+    spec = spec_from_file_location("poly_ratio_scheduler", path)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(module_from_spec(spec))
 
 
 def value_of(group: dict[str, Any], name: str) -> float:
@@ -47,7 +66,8 @@ def scheduled(case: dict[str, Any]) -> list[list[float]] | str:
             )
         values = []
         for iteration in range(count):
-            values.append([value_of(group, case["param_name"]) for group in optimizer.param_groups])
+            if iteration in case.get("at", range(count)):
+                values.append([value_of(group, case["param_name"]) for group in optimizer.param_groups])
             optimizer.step()
             for scheduler in schedulers:
                 if not scheduler.by_epoch:
@@ -95,5 +115,7 @@ def write(name: str, cases: dict[str, dict[str, Any]], key: str, run: Any) -> No
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    load_poly_ratio()
     write("schedules.json", SCHEDULES, "values", scheduled)
+    write("recipes.json", RECIPES, "values", scheduled)
     write("steps.json", STEPS, "expected", stepped)
