@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import Hook
@@ -105,3 +106,30 @@ def test_a_plateau_of_an_unknown_metric_is_refused_before_training(tmp_path: Pat
 def test_a_plateau_without_validation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"param_scheduler\.0: ReduceOnPlateauLR follows a metric, but"):
         train(tmp_path, train_cfg=iterations(4), param_scheduler=PLATEAU, val_dataloader=None)
+
+
+@pytest.mark.parametrize("kind", ["AdamW", "MuonAdamW"])
+def test_schedules_of_everything_resume_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    schedules = [
+        {"type": "WSDLR", "warmup": 2, "decay": 3, "end": 20},
+        {"type": "LinearMomentum", "start_factor": 0.8, "end": 7},
+        {"type": "CosineAnnealingWeightDecay", "eta_min": 0.4, "end": 20},
+        {**PLATEAU, "rule": None},
+    ]
+    sections: dict[str, Any] = {
+        "optim_wrapper": {"optimizer": {"type": kind, "lr": 0.01}, "paramwise_cfg": {"norm_decay_mult": 0.0}},
+        "param_scheduler": schedules,
+    }
+
+    def run(folder: Path, end: int) -> Any:
+        return train(folder, Flat(), train_cfg=iterations(end, val_interval=2), **sections).runner
+
+    whole = run(tmp_path / "whole", 9)
+    run(tmp_path / "parts", 4)
+    resumed = run(tmp_path / "parts", 9)
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert resumed.optim_wrapper.get_lr() == whole.optim_wrapper.get_lr()
+    assert resumed.optim_wrapper.get_momentum() == whole.optim_wrapper.get_momentum()
+    for one, other in zip(whole.param_schedulers, resumed.param_schedulers, strict=True):
+        assert {**one.state_dict(), "planned_end": 0} == {**other.state_dict(), "planned_end": 0}
