@@ -198,7 +198,7 @@ def _of_groups(runner: Runner) -> dict[str, float]:
             numbers[f"weight_decay.{group['name']}"] = group.get("weight_decay", 0.0)
     elif "weight_decay" in groups[0]:
         numbers["weight_decay"] = groups[0]["weight_decay"]
-    for other in {scheduler.param_name for scheduler in runner.param_schedulers} - {"lr", "weight_decay"}:
+    for other in sorted({scheduler.param_name for scheduler in runner.param_schedulers} - {"lr", "weight_decay"}):
         for group in groups:
             numbers[other if len(groups) == 1 else f"{other}.{group['name']}"] = group_value(group, other)
     return {name: float(value) for name, value in numbers.items()}
