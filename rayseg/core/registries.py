@@ -64,31 +64,66 @@ SAMPLERS = Registry(
     supplied=("size", "seed", "global_batch_size", "rank", "world_size", "shuffle", "tail", "position"),
 )
 METRICS = Registry("metric", {"IoUMetric": "rayseg.metrics.iou.IoUMetric"}, supplied=("metainfo", "device"))
+# What MM registers where the package is installed.
+_DADAPT = ("DAdaptAdaGrad", "DAdaptAdam", "DAdaptSGD")
+_EIGHT_BIT = ("Adagrad8bit", "Adam8bit", "AdamW8bit", "LAMB8bit", "LARS8bit", "Lion8bit", "RMSprop8bit", "SGD8bit")
 OPTIM_WRAPPERS = Registry(
     "optimizer wrapper",
     {"OptimWrapper": "rayseg.optim.wrapper.OptimWrapper", "AmpOptimWrapper": "rayseg.optim.amp.AmpOptimWrapper"},
     supplied=("optimizer",),
+    absent={
+        "ApexOptimWrapper": "NVIDIA Apex is no longer kept up; 'AmpOptimWrapper' does the same with torch alone",
+        "DeepSpeedOptimWrapper": "there is no DeepSpeed here; 'OptimWrapper' and 'AmpOptimWrapper' train with DDP",
+        "ColossalAIOptimWrapper": "there is no ColossalAI here; 'OptimWrapper' and 'AmpOptimWrapper' train with DDP",
+        "OptimWrapperDict": "several optimizers need a wrapper of one's own, see docs/own-optimizer.md",
+    },
 )
-OPTIMIZERS = Registry("optimizer", libraries={"": "torch.optim"}, supplied=("params",))
+OPTIMIZERS = Registry(
+    "optimizer",
+    {"MuonAdamW": "rayseg.optim.muon.MuonAdamW"},
+    libraries={"": "torch.optim"},
+    supplied=("params",),
+    absent={
+        **{name: f"the package dadaptation has it, as 'dadaptation.{name}'" for name in _DADAPT},
+        **{name: f"the package bitsandbytes has it, as 'bitsandbytes.optim.{name}'" for name in _EIGHT_BIT},
+        "Lion": "the package lion-pytorch has it, as 'lion_pytorch.Lion'",
+        "ZeroRedundancyOptimizer": "checkpoints hold one rank's optimizer, and each rank would have another part of it",
+    },
+)
 OPTIM_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     {"DefaultOptimWrapperConstructor": "rayseg.optim.constructor.DefaultOptimWrapperConstructor"}
     | _names("rayseg.optim.layer_decay", "LearningRateDecayOptimizerConstructor", "LayerDecayOptimizerConstructor"),
 )
+_SHAPES = (
+    "Constant",
+    "CosineAnnealing",
+    "CosineRestart",
+    "Exponential",
+    "Linear",
+    "MultiStep",
+    "Poly",
+    "ReduceOnPlateau",
+    "Step",
+)
 PARAM_SCHEDULERS = Registry(
     "parameter scheduler",
     _names(
-        "rayseg.optim.schedulers",
+        "rayseg.optim.simple_schedules",
         "ConstantLR",
-        "CosineAnnealingLR",
-        "CosineRestartLR",
         "ExponentialLR",
         "LinearLR",
         "MultiStepLR",
-        "OneCycleLR",
         "PolyLR",
+        "PolyLRRatio",
         "StepLR",
-    ),
+    )
+    | _names("rayseg.optim.cosine_schedules", "CosineAnnealingLR", "CosineRestartLR", "OneCycleLR")
+    | _names("rayseg.optim.plateau", "ReduceOnPlateauLR")
+    | _names("rayseg.optim.wsd", "WSDLR")
+    | _names("rayseg.optim.momentum_schedules", *(f"{shape}Momentum" for shape in _SHAPES))
+    | _names("rayseg.optim.decay_schedules", *(f"{shape}WeightDecay" for shape in _SHAPES))
+    | _names("rayseg.optim.named_schedules", *(f"{shape}ParamScheduler" for shape in (*_SHAPES, "OneCycle"))),
     supplied=("optimizer",),
 )
 TRACKERS = Registry(

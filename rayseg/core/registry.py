@@ -55,6 +55,7 @@ class Registry:
         libraries: prefix to module whose public classes and functions are known too: ``{"": "torch.optim"}`` makes
             ``AdamW`` known, ``{"smp.": "segmentation_models_pytorch"}`` makes ``smp.Unet`` known.
         supplied: constructor arguments that the builder provides, so that a config need not.
+        absent: names that people know from elsewhere to why there are none here, and what to use.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Registry:
         names: Mapping[str, str] | None = None,
         libraries: Mapping[str, str] | None = None,
         supplied: Iterable[str] = (),
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
+        self.absent = dict(absent or {})
         self.supplied = frozenset(supplied)
         self._names: dict[str, str | Callable[..., Any]] = dict(names or {})
         self._libraries = dict(libraries or {})
@@ -112,6 +115,8 @@ class Registry:
         if not isinstance(name, str):
             return name
         target = self._names.get(name)
+        if target is None and name in self.absent:
+            raise UnknownNameError(f"no {self.kind} {name!r}: {self.absent[name]}")
         if target is not None:
             return import_dotted(target) if isinstance(target, str) else target
         for prefix, module_name in self._libraries.items():

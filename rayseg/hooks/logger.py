@@ -14,6 +14,7 @@ from rayseg.core import distributed
 from rayseg.core.errors import ConfigError, did_you_mean
 from rayseg.core.randomness import derive_seed
 from rayseg.engine.hook import DataBatch, Hook, Outputs
+from rayseg.optim.group_values import group_value
 from rayseg.tracking.confusion import write_confusion
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class LoggerHook(Hook):
             )
 
     def train_numbers(self, runner: Runner) -> dict[str, float]:
-        """The line's numbers, the same on every rank: losses, times, lr and weight decay by group, memory."""
+        """The line's numbers, the same on every rank: losses, times, what is scheduled by group, memory."""
         means = mean_over_ranks(self._window_means(runner), runner.control.group)
         numbers = {RENAMED.get(name, name): value for name, value in means.items()}
         numbers.update(_of_groups(runner))
@@ -188,6 +189,7 @@ def _history(runner: Runner, name: str) -> ScalarHistory:
 
 
 def _of_groups(runner: Runner) -> dict[str, float]:
+    """Learning rate, weight decay, and what else is scheduled, of each group."""
     groups = runner.optim_wrapper.param_groups
     numbers = {"lr": groups[0]["lr"]}
     if len(groups) > 1:
@@ -196,6 +198,9 @@ def _of_groups(runner: Runner) -> dict[str, float]:
             numbers[f"weight_decay.{group['name']}"] = group.get("weight_decay", 0.0)
     elif "weight_decay" in groups[0]:
         numbers["weight_decay"] = groups[0]["weight_decay"]
+    for other in sorted({scheduler.param_name for scheduler in runner.param_schedulers} - {"lr", "weight_decay"}):
+        for group in groups:
+            numbers[other if len(groups) == 1 else f"{other}.{group['name']}"] = group_value(group, other)
     return {name: float(value) for name, value in numbers.items()}
 
 

@@ -15,7 +15,7 @@ Clip = Callable[[list[torch.Tensor]], torch.Tensor | None]
 
 
 class ClipGrad(TypedDict, total=False):
-    """``clip_grad``: ``max_norm`` with type 'norm' (the default), ``clip_value`` with type 'value'."""
+    """``clip_grad``: ``max_norm`` with type 'norm', ``clip_value`` with 'value'; unsaid, the type is the limit's."""
 
     type: Literal["norm", "value"]
     max_norm: float
@@ -40,7 +40,8 @@ def clip_function(config: ClipGrad) -> Clip:
     if not isinstance(config, Mapping):
         raise ConfigError(f"optim_wrapper.clip_grad: expected dict(max_norm=...), found {config!r}")
     arguments: dict[str, Any] = dict(config)
-    kind = arguments.pop("type", "norm")
+    only_value = "clip_value" in arguments and "max_norm" not in arguments  # as MM's documentation has it
+    kind = arguments.pop("type", "value" if only_value else "norm")
     if kind not in _FUNCTIONS:
         raise ConfigError(f"optim_wrapper.clip_grad.type: expected 'norm' or 'value', found {kind!r}")
     function, limit, known = _FUNCTIONS[kind]

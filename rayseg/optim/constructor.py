@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from rayseg.core.errors import ConfigError, did_you_mean, edit_distance
 from rayseg.core.registries import OPTIM_WRAPPERS, OPTIMIZERS
 from rayseg.optim.grouping import DEFAULT_GROUP, Assignment, GroupRow, NamedParameter, close_name, merge_groups, walk
+from rayseg.optim.optimizer_needs import check_needs
 from rayseg.optim.wrapper import OptimWrapper
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -87,12 +88,20 @@ class DefaultOptimWrapperConstructor:
         self.base = {} if isinstance(self.optimizer_cfg, Optimizer) else base_options(self.optimizer_cfg)
         self._check_rules()
 
+    def __init_subclass__(cls) -> None:
+        if "add_params" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.add_params: MM's hook for grouping is never called here; override options_of(named), "
+                "which gives the options of one parameter (docs/own-optimizer.md)"
+            )
+
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Group the parameters of ``model`` and build optimizer and wrapper."""
         notes: list[GroupRow] = []
         optimizer = self.optimizer_cfg
         if not isinstance(optimizer, Optimizer):
             parameters = list(walk(model))
+            check_needs(OPTIMIZERS.resolve(optimizer["type"]), parameters)
             groups = merge_groups(self._assign(parameters), self.base, self.base_group)
             notes = self._notes([named.name for named in parameters])
             optimizer = build_optimizer(optimizer, groups)
@@ -303,6 +312,7 @@ def build_optimizer(optimizer_cfg: Mapping[str, Any], groups: list[dict[str, Any
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise ConfigError(
-            f"optim_wrapper.optimizer.type: {name} needs a closure, which a training iteration has none of"
+            f"optim_wrapper.optimizer.type: {name} needs a closure that computes the loss several times a step; "
+            "a training iteration computes it once, so take another optimizer, such as AdamW"
         )
     return optimizer

@@ -12,33 +12,11 @@ from itertools import accumulate, pairwise
 from typing import Any, ClassVar, Literal
 
 from rayseg.core.errors import ConfigError
-from rayseg.optim.schedule import ParamScheduler, ScheduleChain
+from rayseg.optim.schedule import LoweredScheduler, ParamScheduler, ScheduleChain
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _Cosine(ParamScheduler):
-    """What the two cosine schedules share.
-
-    Args:
-        eta_min: the lowest learning rate, of every group alike; 0 when neither is given.
-        eta_min_ratio: the same as a part of the group's ``initial_lr``.
-    """
-
-    eta_min: float | None = None
-    eta_min_ratio: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.eta_min is not None and self.eta_min_ratio is not None:
-            self.refuse("eta_min_ratio", "None beside eta_min")
-
-    def floor(self, base: float) -> float:
-        """``eta_min``, or ``eta_min_ratio`` of the base."""
-        return base * self.eta_min_ratio if self.eta_min_ratio is not None else self.eta_min or 0.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class CosineAnnealingLR(_Cosine):
+class CosineAnnealingLR(LoweredScheduler):
     """``eta_min + (lr - eta_min) * (1 + cos(pi * t / T_max)) / 2`` (SGDR, Loshchilov and Hutter 2017, no restarts).
 
     The last step of the window is one before the lowest point, as in MM.
@@ -46,8 +24,8 @@ class CosineAnnealingLR(_Cosine):
     Args:
         T_max: counts until the lowest point, after which it rises again; the window's length when None. Like
             ``end``, one that reaches to the run's end moves with it.
-        eta_min: the lowest learning rate, of every group alike; 0 when neither is given.
-        eta_min_ratio: the same as a part of the group's ``initial_lr``.
+        eta_min: the last value, of every group alike; 0 when neither is given. It may lie above the first.
+        eta_min_ratio: the same as a multiple of the group's initial value.
     """
 
     T_max: int | None = None
@@ -65,7 +43,7 @@ class CosineAnnealingLR(_Cosine):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CosineRestartLR(_Cosine):
+class CosineRestartLR(LoweredScheduler):
     """``eta_min + (lr * weight - eta_min) * (1 + cos(pi * t / period)) / 2``, ``t`` counted from each period's start.
 
     After the last period the learning rate stays. Source: SGDR, Loshchilov and Hutter 2017.
@@ -73,8 +51,8 @@ class CosineRestartLR(_Cosine):
     Args:
         periods: counts of each period.
         restart_weights: the weight of each period, as many.
-        eta_min: the lowest learning rate, of every group alike; 0 when neither is given.
-        eta_min_ratio: the same as a part of the group's ``initial_lr``.
+        eta_min: the last value, of every group alike; 0 when neither is given. It may lie above the first.
+        eta_min_ratio: the same as a multiple of the group's initial value.
     """
 
     periods: list[int]
@@ -102,11 +80,11 @@ class CosineRestartLR(_Cosine):
 class OneCycleLR(ParamScheduler):
     """Up from ``eta_max / div_factor`` to ``eta_max``, then down to ``eta_max / div_factor / final_div_factor``.
 
-    The optimizer's own ``lr`` does not matter; a group whose lr is a multiple of it keeps that multiple. Source:
-    Smith and Topin, Super-Convergence, 2018, with the two phases of fastai.
+    Source: Smith and Topin, Super-Convergence, 2018, with the two phases of fastai.
 
     Args:
-        eta_max: the peak, above 0.
+        eta_max: the peak, above 0, of a group with the optimizer's ``lr``; a group whose lr is a multiple of it keeps
+            that multiple. A list has the peak of each group. None takes the optimizer's ``lr`` as the peak.
         total_steps: counts of the whole cycle; the window's length when None. Like ``end``, one that reaches to the
             run's end moves with it.
         pct_start: the part of the cycle that rises, from 0 to 1.
@@ -116,7 +94,7 @@ class OneCycleLR(ParamScheduler):
         three_phase: come down to the first learning rate as fast as up, then on to the last.
     """
 
-    eta_max: float
+    eta_max: float | list[float] | None = None
     total_steps: int | None = None
     pct_start: float = 0.3
     anneal_strategy: Literal["cos", "linear"] = "cos"
@@ -128,7 +106,10 @@ class OneCycleLR(ParamScheduler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("eta_max", "div_factor", "final_div_factor"):
+        peaks = self.eta_max if isinstance(self.eta_max, list | tuple) else [self.eta_max]
+        if any(peak is not None and not peak > 0 for peak in peaks):
+            self.refuse("eta_max", "a number above 0")
+        for name in ("div_factor", "final_div_factor"):
             if not getattr(self, name) > 0:
                 self.refuse(name, "a number above 0")
         if self.total_steps is not None and self.total_steps < 1:
@@ -138,29 +119,40 @@ class OneCycleLR(ParamScheduler):
 
     def bound(self, chain: ScheduleChain, **run: Any) -> ParamScheduler:
         """ParamScheduler's, with the optimizer's lr, of which groups are multiples."""
+        groups = len(chain.optimizer.param_groups)
+        if isinstance(self.eta_max, list | tuple) and len(self.eta_max) != groups:
+            self.refuse("eta_max", f"a number, or {groups} of them, one for each parameter group")
         self._base_lr = float(chain.optimizer.defaults["lr"])
         if not self._base_lr > 0:
             raise ConfigError(f"OneCycleLR: the optimizer's lr must be above 0, found {self._base_lr!r}")
         return super().bound(chain, **run)
 
     def at(self, step: int) -> tuple[float, float]:
-        """The cycle over the optimizer's lr."""
-        return self.cycle(step) / self._base_lr, 1.0
+        """The cycle over its peak."""
+        return self.cycle(step), 1.0
+
+    def transform(self, value: float, base: float, index: int) -> float:
+        """The group's peak times the cycle, and what the schedules before did to its first value."""
+        if isinstance(self.eta_max, list | tuple):
+            changed = value / base if base else 1.0
+            return changed * self.eta_max[index] * self._scale
+        peak_over_base = 1.0 if self.eta_max is None else self.eta_max / self._base_lr
+        return value * peak_over_base * self._scale
 
     def cycle(self, step: int) -> float:
-        """The learning rate of a group with the optimizer's lr."""
-        first = self.eta_max / self.div_factor
+        """The cycle, whose peak is 1."""
+        first = 1.0 / self.div_factor
         last = first / self.final_div_factor
         total = self.spanning(self.total_steps)
         top = self.pct_start * total - 1
-        corners = [(0.0, first), (top, self.eta_max), (total - 1.0, last)]
+        corners = [(0.0, first), (top, 1.0), (total - 1.0, last)]
         if self.three_phase:
             corners.insert(2, (2 * top, first))
         step = min(step, total - 1)
-        for (start, from_lr), (stop, to_lr) in pairwise(corners):
+        for (start, from_share), (stop, to_share) in pairwise(corners):
             if step <= stop or stop == corners[-1][0]:
                 progress = (step - start) / (stop - start) if stop != start else 1.0
-                return self._between(from_lr, to_lr, progress)
+                return self._between(from_share, to_share, progress)
         return last
 
     def _between(self, first: float, last: float, progress: float) -> float:

@@ -1,20 +1,22 @@
-"""What every schedule of the learning rate shares: its window, its counter, and how schedules act together.
+"""What every schedule shares: its window, its counter, and how schedules of one number act together.
 
-A schedule is a pure function of a counter. Inside its window it turns the learning rate that the schedules before it
-give (at first the group's ``initial_lr``) into its own; after the window it goes on as at the window's last step;
+A schedule sets one number of every parameter group: the learning rate, the momentum, the weight decay. It is a pure
+function of a counter. Inside its window it turns the value that the schedules before it give (at first the group's
+``initial_lr``, ``initial_momentum`` ...) into its own; after the window it goes on as at the window's last step;
 before it, it does nothing. So schedules multiply, one after the other in the order in which their windows begin.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 
 from rayseg.core.errors import ConfigError
+from rayseg.optim.group_values import group_value, require_value, set_group_value
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,6 +25,10 @@ class ParamScheduler:
 
     A hook may set ``group['lr']`` itself: the next step of a schedule keeps the change as a multiple.
 
+    Attributes:
+        param_name: the number that is scheduled; an argument of the ``...ParamScheduler`` classes, given by the
+            others' names. ``momentum`` is ``betas[0]`` in Adam's family. A group whose weight decay is 0 keeps 0.
+
     Args:
         begin: the count (iterations or epochs) at which the window begins.
         end: the count at which it ends, itself outside; the end of the run when None. An ``end`` that is the run's
@@ -30,9 +36,10 @@ class ParamScheduler:
         by_epoch: count epochs, not iterations; None is what the training loop counts.
         convert_to_iter_based: every number here is in epochs, and the schedule yet acts each iteration.
         last_step: the count that lies behind, for a run that goes on without a saved state; -1 at its start.
-        verbose: MM's; changes nothing, the learning rate is in every line of the log.
+        verbose: MM's; changes nothing, what is scheduled is in every line of the log.
     """
 
+    param_name: str = field(init=False, repr=False, default="lr")
     begin: int = 0
     end: int | None = None
     by_epoch: bool | None = None
@@ -58,22 +65,30 @@ class ParamScheduler:
         """What happens ``step`` counts after ``begin``, ``0 <= step < length``.
 
         Returns:
-            ``(scale, shrink)``: the learning rate is multiplied by ``scale``, then its distance from the floor by
-            ``shrink``.
+            ``(scale, shrink)``: the value is multiplied by ``scale``, then its distance from the floor by ``shrink``.
         """
         raise NotImplementedError
 
     def floor(self, base: float) -> float:
-        """Where ``shrink`` leads: a learning rate, for a group whose ``initial_lr`` is ``base``."""
+        """Where ``shrink`` leads: a value, for a group whose initial one is ``base``."""
         return 0.0
 
-    def transform(self, lr: float, base: float) -> float:
-        """The learning rate that this schedule makes of ``lr`` at its present count."""
-        lr *= self._scale
+    def transform(self, value: float, base: float, index: int) -> float:
+        """What this schedule makes of a value at its present count.
+
+        Args:
+            value: what the schedules before it give.
+            base: the group's initial value.
+            index: the group's position.
+        """
+        value *= self._scale
         if self._shrink != 1.0:
             low = self.floor(base)
-            lr = low + (lr - low) * self._shrink
-        return lr
+            value = low + (value - low) * self._shrink
+        return value
+
+    def observe(self, metrics: Mapping[str, float]) -> None:
+        """Learn of a validation during training; only schedules that follow a metric care."""
 
     @property
     def length(self) -> int:
@@ -94,8 +109,9 @@ class ParamScheduler:
         """A copy that belongs to a run.
 
         Raises:
-            ConfigError: it counts epochs where the loop counts iterations.
+            ConfigError: it counts epochs where the loop counts iterations, or the optimizer lacks ``param_name``.
         """
+        require_value(chain.optimizer, self.param_name, type(self).__name__)
         mine = copy.copy(self)
         if self.convert_to_iter_based:
             if self.by_epoch is False:
@@ -127,18 +143,22 @@ class ParamScheduler:
         self._scale, self._shrink = self.at(min(self.count, self._end - 1) - self.begin) if self.started else (1.0, 1.0)
 
     def step(self) -> None:
-        """Count one iteration or epoch, and set the learning rates for the next inside the window."""
+        """Count one iteration or epoch, and set the values for the next inside the window."""
         self.count += 1
         if self.begin <= self.count < self._end:
             self.started = True
             self._scale, self._shrink = self.at(self.count - self.begin)
             self._chain.apply()
 
-    def state_dict(self) -> dict[str, int]:
+    def get_last_value(self) -> list[float]:
+        """The present value of each group, as MM's schedules give it."""
+        return [group_value(group, self.param_name) for group in self._chain.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
         """The counter, and the ends that the run had when it began and has now."""
         return {"count": self.count, "planned_end": self._planned_end, "run_end": self._run_end}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the optimizer's must be loaded before, the other schedules' may be before or after."""
         self.count = state["count"]
         self._planned_end = state["planned_end"]
@@ -150,31 +170,56 @@ class ParamScheduler:
         return f"{type(self).__name__}({shown})"
 
 
-class ScheduleChain:
-    """The schedules of one optimizer together.
+@dataclass(kw_only=True, eq=False, repr=False)
+class LoweredScheduler(ParamScheduler):
+    """Base of the schedules that lead to a value: a minimum, as a rule.
 
     Args:
-        optimizer: its groups' ``lr`` is set; ``initial_lr`` is what the schedules begin from.
+        eta_min: the last value, of every group alike; 0 when neither is given. It may lie above the first.
+        eta_min_ratio: the same as a multiple of the group's initial value.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    eta_min: float | None = None
+    eta_min_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eta_min is not None and self.eta_min_ratio is not None:
+            self.refuse("eta_min_ratio", "None beside eta_min")
+
+    def floor(self, base: float) -> float:
+        """``eta_min``, or ``eta_min_ratio`` of the base."""
+        return base * self.eta_min_ratio if self.eta_min_ratio is not None else self.eta_min or 0.0
+
+
+class ScheduleChain:
+    """The schedules of one number of an optimizer's groups together.
+
+    Args:
+        optimizer: its groups' values are set; ``initial_lr`` (or ``initial_`` and another name) is where the
+            schedules begin from.
+        param_name: the number.
+    """
+
+    def __init__(self, optimizer: Optimizer, param_name: str = "lr") -> None:
         self.optimizer = optimizer
+        self.param_name = param_name
         self.schedulers: list[ParamScheduler] = []
+        self._initial = f"initial_{param_name}"
         self._written: list[float] = []
         self._run_changed = False
 
     def start(self, schedulers: Sequence[ParamScheduler]) -> None:
-        """Take the schedules, and set the learning rates of the first count."""
+        """Take the schedules, and set the values of the first count."""
         self.schedulers = sorted(schedulers, key=lambda scheduler: scheduler.begin)
-        for group in self.optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
         self._write()
 
     def apply(self) -> None:
-        """Set the learning rates, keeping what others did to them since as a change of ``initial_lr``."""
+        """Set the values, keeping what others did to them since as a change of the initial ones."""
         for group, written in zip(self.optimizer.param_groups, self._written, strict=False):
-            if group["lr"] != written and written:
-                group["initial_lr"] *= group["lr"] / written
+            value = group_value(group, self.param_name)
+            if value != written and written:
+                group[self._initial] *= value / written
         self._write()
 
     def resume(self, run_changed: bool) -> None:
@@ -183,18 +228,22 @@ class ScheduleChain:
         if self._run_changed:
             self._write()
         else:
-            self._written = [self._lr_of(group) for group in self.optimizer.param_groups]
+            self._written = self._values()
 
     def _write(self) -> None:
-        self._written = []
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr_of(group)
-            self._written.append(group["lr"])
+        self._written = self._values()
+        for group, value in zip(self.optimizer.param_groups, self._written, strict=True):
+            set_group_value(group, self.param_name, value)
 
-    def _lr_of(self, group: dict[str, Any]) -> float:
-        base: float = group.setdefault("initial_lr", group["lr"])
-        lr = base
+    def _values(self) -> list[float]:
+        return [self._value_of(group, index) for index, group in enumerate(self.optimizer.param_groups)]
+
+    def _value_of(self, group: dict[str, Any], index: int) -> float:
+        base: float = group.setdefault(self._initial, group_value(group, self.param_name))
+        if self.param_name == "weight_decay" and base == 0:
+            return base
+        value = base
         for scheduler in self.schedulers:
             if scheduler.started:
-                lr = scheduler.transform(lr, base)
-        return lr
+                value = scheduler.transform(value, base, index)
+        return value

@@ -1,196 +1,50 @@
-"""The schedules of the learning rate that a config may name, with MMEngine's arguments, and how they are built.
-
-``t`` is the count since ``begin``, ``n`` the length of the window, ``lr`` what the schedules before give.
-"""
+"""From the ``param_scheduler`` section to schedules that act together."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch.optim import Optimizer
 
 from rayseg.core.errors import ConfigError, Problem
 from rayseg.core.registries import PARAM_SCHEDULERS
-from rayseg.optim.cosine_schedules import CosineAnnealingLR, CosineRestartLR, OneCycleLR
 from rayseg.optim.schedule import ParamScheduler, ScheduleChain
 from rayseg.optim.wrapper import OptimWrapper
 
-__all__ = [
-    "ConstantLR",
-    "CosineAnnealingLR",
-    "CosineRestartLR",
-    "ExponentialLR",
-    "LinearLR",
-    "MultiStepLR",
-    "OneCycleLR",
-    "ParamScheduler",
-    "PolyLR",
-    "StepLR",
-    "build_param_schedulers",
-]
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class ConstantLR(ParamScheduler):
-    """``lr * factor`` until the window's last step, which is ``lr`` again.
-
-    Args:
-        factor: from 0 to 1.
-    """
-
-    factor: float = 1.0 / 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.factor <= 1:
-            self.refuse("factor", "a number from 0 to 1")
-
-    def at(self, step: int) -> tuple[float, float]:
-        """The factor, and 1 at the end."""
-        return (self.factor if step < self.length - 1 else 1.0), 1.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class LinearLR(ParamScheduler):
-    """``lr * (start_factor + (end_factor - start_factor) * t / (n - 1))``: a warm-up, as a rule.
-
-    Args:
-        start_factor: from 0 to 1.
-        end_factor: from 0 to 1; holds after the window.
-    """
-
-    start_factor: float = 1.0 / 3
-    end_factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("start_factor", "end_factor"):
-            if not 0 <= getattr(self, name) <= 1:
-                self.refuse(name, "a number from 0 to 1")
-
-    def at(self, step: int) -> tuple[float, float]:
-        """The factor on the line."""
-        if step == 0:
-            return self.start_factor, 1.0
-        progress = step / (self.length - 1)
-        return self.start_factor * (1.0 - progress) + self.end_factor * progress, 1.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class ExponentialLR(ParamScheduler):
-    """``lr * gamma ** t``.
-
-    Args:
-        gamma: the factor of each count.
-    """
-
-    gamma: float
-
-    def at(self, step: int) -> tuple[float, float]:
-        """The power of gamma."""
-        return self.gamma**step, 1.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class StepLR(ParamScheduler):
-    """``lr * gamma ** (t // step_size)``.
-
-    Args:
-        step_size: counts between two drops, at least 1.
-        gamma: the factor of each drop.
-    """
-
-    step_size: int
-    gamma: float = 0.1
-
-    counted: ClassVar[tuple[str, ...]] = ("step_size",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.step_size < 1:
-            self.refuse("step_size", "at least 1")
-
-    def at(self, step: int) -> tuple[float, float]:
-        """The power of gamma."""
-        return self.gamma ** (step // self.step_size), 1.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class MultiStepLR(ParamScheduler):
-    """``lr * gamma ** (number of milestones that are at most t)``.
-
-    Args:
-        milestones: counts since ``begin``; one that stands twice counts twice.
-        gamma: the factor of each milestone.
-    """
-
-    milestones: list[int]
-    gamma: float = 0.1
-
-    counted: ClassVar[tuple[str, ...]] = ("milestones",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.milestones = sorted(self.milestones)
-
-    def at(self, step: int) -> tuple[float, float]:
-        """The power of gamma."""
-        return self.gamma ** bisect_right(self.milestones, step), 1.0
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class PolyLR(ParamScheduler):
-    """``eta_min + (lr - eta_min) * (1 - t / (n - 1)) ** power``; the window's last step has ``eta_min``.
-
-    Args:
-        eta_min: the final learning rate, of every group alike.
-        power: 1 is a line.
-    """
-
-    eta_min: float = 0.0
-    power: float = 1.0
-
-    def at(self, step: int) -> tuple[float, float]:
-        """What is left of the way down."""
-        return 1.0, (1.0 - step / (self.length - 1)) ** self.power if step else 1.0
-
-    def floor(self, base: float) -> float:
-        """``eta_min``."""
-        return self.eta_min
+__all__ = ["ParamScheduler", "build_param_schedulers"]
 
 
 def build_param_schedulers(
     cfgs: Any, optim_wrapper: OptimWrapper | Optimizer, *, epoch_length: int, max_iters: int, by_epoch_loop: bool
 ) -> list[ParamScheduler]:
-    """The schedules of the ``param_scheduler`` section; the learning rates of the first iteration are set.
+    """The schedules of the ``param_scheduler`` section; the values of the first iteration are set.
 
     Args:
         cfgs: a dict with ``type``, a ParamScheduler, a list of them, or None.
-        optim_wrapper: whose groups' ``lr`` they set.
+        optim_wrapper: whose groups' values they set; schedules of one number act one after the other.
         epoch_length: iterations of an epoch.
         max_iters: iterations of the run.
         by_epoch_loop: whether the training loop counts epochs.
 
     Raises:
-        ConfigError: an argument out of its range, or a schedule by epoch in an iteration loop.
+        ConfigError: an argument out of its range, a number that the optimizer lacks, or a schedule by epoch in an
+            iteration loop.
     """
     listed = cfgs if isinstance(cfgs, list | tuple) else [cfgs] if cfgs else []
     optimizer = optim_wrapper if isinstance(optim_wrapper, Optimizer) else optim_wrapper.optimizer
-    chain = ScheduleChain(optimizer)
+    run: dict[str, Any] = {"epoch_length": epoch_length, "max_iters": max_iters, "by_epoch_loop": by_epoch_loop}
+    chains: dict[str, ScheduleChain] = {}
     schedulers = []
     for index, cfg in enumerate(listed):
         try:
             scheduler = PARAM_SCHEDULERS.build(cfg)
             if not isinstance(scheduler, ParamScheduler):
                 raise ConfigError(f"expected a subclass of ParamScheduler, found a {type(scheduler).__name__}")
-            schedulers.append(
-                scheduler.bound(chain, epoch_length=epoch_length, max_iters=max_iters, by_epoch_loop=by_epoch_loop)
-            )
+            name = scheduler.param_name
+            schedulers.append(scheduler.bound(chains.setdefault(name, ScheduleChain(optimizer, name)), **run))
         except ConfigError as error:
             problems = [Problem(problem.message, f"param_scheduler.{index}") for problem in error.problems]
             raise ConfigError(problems) from None
-    if schedulers:
-        chain.start(schedulers)
+    for name, chain in chains.items():
+        chain.start([scheduler for scheduler in schedulers if scheduler.param_name == name])
     return schedulers

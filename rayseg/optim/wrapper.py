@@ -96,7 +96,8 @@ class OptimWrapper:
             loss_part: 0-dim; the parts of one count are summed, so each holds its share of the mean.
         """
         self._has_parts = True
-        self._differentiate(self.scale_loss(loss_part))
+        self.backward(self.scale_loss(loss_part))
+        self._inner_count -= 1  # the count goes on
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """Differentiate a scaled loss and count it."""

@@ -69,6 +69,20 @@ def test_losses_are_means_over_the_window(tmp_path: Path, window: int) -> None:
         assert line["x"] == at - 1, "other scalars are the last value"
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_momentum_is_logged_when_it_is_scheduled(tmp_path: Path, several: bool) -> None:
+    paramwise = {"paramwise_cfg": {"custom_keys": {"head": {"lr_mult": 10.0}}}} if several else {}
+    optimizer = {"optimizer": {"type": "AdamW", "lr": 0.01, "betas": (0.8, 0.999)}, **paramwise}
+    schedule = {"type": "LinearMomentum", "start_factor": 0.5, "end": 4}
+    run = train(tmp_path, train_cfg=iterations(4), param_scheduler=schedule, optim_wrapper=optimizer)
+    names = ["momentum.default", "momentum.head"] if several else ["momentum"]
+    for at, expected in ((2, 0.4 + 0.4 / 3), (4, 0.8)):
+        line = run.scalars("train")[at]
+        assert {name: line[name] for name in line if name.startswith("momentum")} == pytest.approx(
+            dict.fromkeys(names, expected)
+        )
+
+
 def test_what_a_line_holds(tmp_path: Path) -> None:
     run, _ = logged(tmp_path, iterations(4), interval=2)
     line = run.scalars("train")[4]

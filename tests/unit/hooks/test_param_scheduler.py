@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import Hook
 from tests.unit.engine.training import epochs, iterations, sgd, train
 
@@ -61,3 +63,73 @@ def test_a_resume_goes_on_where_it_was(tmp_path: Path, train_cfg: dict[str, Any]
     straight = rates(tmp_path / "a", longer, step)
     first, second = rates(tmp_path / "b", train_cfg, step), rates(tmp_path / "b", longer, step)
     assert first + second == pytest.approx(straight)
+
+
+PLATEAU = {"type": "ReduceOnPlateauLR", "monitor": "mIoU", "rule": "less", "patience": 0, "factor": 0.5}
+
+
+class Flat(Hook):
+    """Makes every validation's metric the same, before the schedulers see it."""
+
+    priority = "HIGH"
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        assert metrics is not None
+        metrics["mIoU"] = 0.5
+
+
+@pytest.mark.parametrize("by_epoch_loop", [False, True])
+def test_a_metric_that_no_longer_improves_lowers_the_rate(tmp_path: Path, by_epoch_loop: bool) -> None:
+    train_cfg = epochs(4) if by_epoch_loop else iterations(16, val_interval=4)
+    hook = Rates()
+    run = train(tmp_path, hook, Flat(), train_cfg=train_cfg, param_scheduler=[PLATEAU])
+    assert len(run.scalars("val")) == 4
+    assert [rate / 0.05 for rate in hook.rates] == pytest.approx([1] * 8 + [0.5] * 4 + [0.25] * 4)
+
+
+def test_a_plateau_goes_on_after_a_resume(tmp_path: Path) -> None:
+    found = []
+    for end in (8, 16):
+        hook = Rates()
+        train(tmp_path, hook, Flat(), train_cfg=iterations(end, val_interval=4), param_scheduler=[PLATEAU])
+        found += [rate / 0.05 for rate in hook.rates]
+    assert found == pytest.approx([1] * 8 + [0.5] * 4 + [0.25] * 4)
+
+
+def test_a_plateau_of_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
+    hook = Rates()
+    with pytest.raises(ConfigError, match=r"param_scheduler\.0: ReduceOnPlateauLR\.monitor: no metric 'mIou'"):
+        train(tmp_path, hook, train_cfg=iterations(4), param_scheduler=[{**PLATEAU, "monitor": "mIou"}])
+    assert hook.rates == []
+
+
+def test_a_plateau_without_validation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"param_scheduler\.0: ReduceOnPlateauLR follows a metric, but"):
+        train(tmp_path, train_cfg=iterations(4), param_scheduler=PLATEAU, val_dataloader=None)
+
+
+@pytest.mark.parametrize("kind", ["AdamW", "MuonAdamW"])
+def test_schedules_of_everything_resume_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    schedules = [
+        {"type": "WSDLR", "warmup": 2, "decay": 3, "end": 20},
+        {"type": "LinearMomentum", "start_factor": 0.8, "end": 7},
+        {"type": "CosineAnnealingWeightDecay", "eta_min": 0.4, "end": 20},
+        {**PLATEAU, "rule": None},
+    ]
+    sections: dict[str, Any] = {
+        "optim_wrapper": {"optimizer": {"type": kind, "lr": 0.01}, "paramwise_cfg": {"norm_decay_mult": 0.0}},
+        "param_scheduler": schedules,
+    }
+
+    def run(folder: Path, end: int) -> Any:
+        return train(folder, Flat(), train_cfg=iterations(end, val_interval=2), **sections).runner
+
+    whole = run(tmp_path / "whole", 9)
+    run(tmp_path / "parts", 4)
+    resumed = run(tmp_path / "parts", 9)
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert resumed.optim_wrapper.get_lr() == whole.optim_wrapper.get_lr()
+    assert resumed.optim_wrapper.get_momentum() == whole.optim_wrapper.get_momentum()
+    for one, other in zip(whole.param_schedulers, resumed.param_schedulers, strict=True):
+        assert {**one.state_dict(), "planned_end": 0} == {**other.state_dict(), "planned_end": 0}

@@ -87,11 +87,29 @@ FORMULAS: list[tuple[dict[str, Any], Callable[[int], float]]] = [
         lambda t: LR * (1 if t < 3 else 0.5 if t < 8 else 0.125),
     ),
     ({"type": "PolyLR", "eta_min": 1e-4, "power": 0.9}, lambda t: 1e-4 + (LR - 1e-4) * (1 - t / 19) ** 0.9),
+    ({"type": "PolyLR", "eta_min_ratio": 0.1, "power": 2.0}, lambda t: 0.1 * LR + 0.9 * LR * (1 - t / 19) ** 2),
     ({"type": "CosineAnnealingLR", "eta_min": 1e-4}, lambda t: cosine(LR, 1e-4, t / 20)),
     ({"type": "CosineAnnealingLR", "T_max": 10, "eta_min_ratio": 0.1}, lambda t: cosine(LR, 0.1 * LR, t / 10)),
     (
         {"type": "CosineRestartLR", "periods": [4, 10], "restart_weights": [1.0, 0.5], "eta_min": 1e-4},
         lambda t: cosine(LR, 1e-4, t / 4) if t < 4 else cosine(0.5 * LR, 1e-4, min(t - 4, 9) / 10),
+    ),
+    (
+        {"type": "WSDLR", "warmup": 4, "decay": 5},
+        lambda t: LR * min(1, (t + 1) / 4) * (1 - (max(0, t - 15) / 5) ** 0.5),
+    ),
+    ({"type": "WSDLR", "decay_ratio": 0.25, "decay_shape": "linear"}, lambda t: LR * (1 - max(0, t - 15) / 5)),
+    (
+        {"type": "WSDLR", "decay_shape": "cosine", "decay": 8, "end_factor": 0.1},
+        lambda t: cosine(LR, 0.1 * LR, max(0, t - 12) / 8),
+    ),
+    (
+        {"type": "WSDLR", "decay_shape": "exponential", "decay": 10, "end_factor": 0.01},
+        lambda t: LR * 0.01 ** (max(0, t - 10) / 10),
+    ),
+    (
+        {"type": "OneCycleLR"},
+        lambda t: cosine(LR / 25, LR, t / 5) if t <= 5 else cosine(LR, LR / 25e4, (t - 5) / 14),
     ),
     (
         {"type": "OneCycleLR", "eta_max": 0.5, "pct_start": 0.25},

@@ -340,3 +340,10 @@ def test_every_parameter_is_in_one_group_and_no_two_groups_are_equal(rules: dict
     names = [group["name"] for group in groups]
     assert len(set(names)) == len(names)
     assert ("default" not in names) or names[0] == "default"
+
+
+def test_a_subclass_written_for_mmengines_grouping_is_told_what_to_override() -> None:
+    with pytest.raises(TypeError, match=r"Mine\.add_params: MM's hook for grouping is never called here; override opt"):
+
+        class Mine(DefaultOptimWrapperConstructor):
+            def add_params(self, params: Any, module: Any, prefix: str = "") -> None: ...

@@ -11,15 +11,27 @@ import pytest
 
 from rayseg.core.errors import ConfigError
 from rayseg.core.registries import PARAM_SCHEDULERS
-from rayseg.optim import schedulers as vocabulary
 from rayseg.optim.schedule import ParamScheduler
 from rayseg.optim.schedulers import build_param_schedulers
+from rayseg.optim.simple_schedules import StepLR
 from tests.unit.optim.schedule_run import FORMULAS, HEAD_LR, LR, NAMES, Run, wrapper_of
+
+FAMILIES = {"Momentum": "momentum", "WeightDecay": "weight_decay"}
 
 
 def test_every_registered_name_has_a_formula_here() -> None:
-    assert {cfg["type"] for cfg, _ in FORMULAS} == set(PARAM_SCHEDULERS.known())
-    assert all(PARAM_SCHEDULERS.resolve(name) is getattr(vocabulary, name) for name in PARAM_SCHEDULERS.known())
+    """Except the one that follows a metric; and each shape has the same name for what it schedules."""
+    names = sorted(set(PARAM_SCHEDULERS.known()) - {"PolyLRRatio"})
+    assert {cfg["type"] for cfg, _ in FORMULAS} | {"ReduceOnPlateauLR"} == {n for n in names if n.endswith("LR")}
+    shapes = {name.removesuffix("LR") for name in names if name.endswith("LR")} - {"WSD"}
+    for suffix, but in (("Momentum", {"OneCycle"}), ("WeightDecay", {"OneCycle"}), ("ParamScheduler", set[str]())):
+        assert {name.removesuffix(suffix) for name in names if name.endswith(suffix)} == shapes - but
+    for name in names:
+        shape = next(name.removesuffix(end) for end in ("LR", *FAMILIES, "ParamScheduler") if name.endswith(end))
+        scheduler = PARAM_SCHEDULERS.resolve(name)
+        assert isinstance(scheduler, type)
+        assert issubclass(scheduler, PARAM_SCHEDULERS.resolve(f"{shape}LR"))  # type: ignore[arg-type]
+        assert scheduler.__name__ == name
 
 
 @pytest.mark.parametrize(("cfg", "formula"), FORMULAS, ids=NAMES)
@@ -150,7 +162,7 @@ def test_nothing_to_schedule() -> None:
 
 
 def test_the_same_configs_can_be_built_twice() -> None:
-    live = vocabulary.StepLR(step_size=1, by_epoch=True, convert_to_iter_based=True)
+    live = StepLR(step_size=1, by_epoch=True, convert_to_iter_based=True)
     curves = [Run([live], 15).curve(15) for _ in range(2)]
     assert curves[0] == curves[1]
     assert live.step_size == 1
@@ -198,6 +210,10 @@ def test_a_schedule_of_ones_own() -> None:
         ({"type": "PloyLR"}, "unknown parameter scheduler 'PloyLR'; did you mean 'PolyLR'?"),
         ({"type": "LinearLR", "start_factor": 2.0}, "LinearLR.start_factor: expected a number from 0 to 1, found 2.0"),
         ({"type": "ConstantLR", "factor": -1.0}, "ConstantLR.factor"),
+        (
+            {"type": "PolyLR", "eta_min": 0.0, "eta_min_ratio": 0.1},
+            "PolyLR.eta_min_ratio: expected None beside eta_min",
+        ),
         ({"type": "StepLR", "step_size": 0}, "StepLR.step_size: expected at least 1"),
         ({"type": "StepLR"}, "step_size"),
         ({"type": "CosineAnnealingLR", "T_max": 0}, "CosineAnnealingLR.T_max: expected at least 1"),
@@ -210,6 +226,23 @@ def test_a_schedule_of_ones_own() -> None:
         ({"type": "OneCycleLR", "eta_max": 0.0}, "OneCycleLR.eta_max: expected a number above 0"),
         ({"type": "OneCycleLR", "eta_max": 1.0, "pct_start": 2.0}, "OneCycleLR.pct_start"),
         ({"type": "OneCycleLR", "eta_max": 1.0, "total_steps": 0}, "OneCycleLR.total_steps"),
+        ({"type": "OneCycleLR", "eta_max": [1.0]}, "OneCycleLR.eta_max: expected a number, or 2 of them"),
+        ({"type": "OneCycleLR", "eta_max": [1.0, 0.0]}, "OneCycleLR.eta_max: expected a number above 0"),
+        ({"type": "OneCycleParamScheduler", "param_name": "momentum"}, "param_name: expected 'lr'"),
+        ({"type": "WSDLR", "warmup": -1}, "WSDLR.warmup: expected at least 0, found -1"),
+        ({"type": "WSDLR", "decay": -1}, "WSDLR.decay: expected at least 0"),
+        ({"type": "WSDLR", "decay_ratio": 1.5}, "WSDLR.decay_ratio: expected a number from 0 to 1"),
+        ({"type": "WSDLR", "decay_shape": "steep"}, "decay_shape: expected one of linear, cosine, sqrt, exponential"),
+        ({"type": "WSDLR", "decay_shape": "exponential"}, "WSDLR.end_factor: expected a number above 0"),
+        ({"type": "ReduceOnPlateauLR", "factor": 1.0}, "factor: expected a number from 0 to below 1, found 1.0"),
+        ({"type": "ReduceOnPlateauLR", "patience": -1}, "patience: expected at least 0"),
+        ({"type": "ReduceOnPlateauLR", "min_value": [0.1]}, "min_value: expected a number, or 2 of them"),
+        ({"type": "PolyParamScheduler"}, "param_name"),
+        ({"type": "PolyLR", "param_name": "momentum"}, "param_name"),
+        ({"type": "PolyParamScheduler", "param_name": "momentun"}, "has no 'momentun' to schedule; did you mean 'mom"),
+        ({"type": "PolyParamScheduler", "param_name": "nesterov"}, "SGD has no 'nesterov' to schedule; it has lr, "),
+        ({"type": "PolyMomentum"}, "param_scheduler.0: PolyMomentum: SGD's momentum is 0 in every group"),
+        ({"type": "PolyWeightDecay"}, "weight_decay is 0 in every group"),
         ({"type": "torch.nn.Linear", "in_features": 1, "out_features": 1}, "expected a subclass of ParamScheduler"),
     ],
 )
@@ -228,5 +261,5 @@ def test_one_cycle_needs_a_learning_rate_to_be_a_multiple_of() -> None:
 def test_a_schedule_shows_its_arguments() -> None:
     assert repr(Run({"type": "PolyLR", "power": 0.9}, 5).schedulers[0]) == (
         "PolyLR(begin=0, end=None, by_epoch=False, convert_to_iter_based=False, last_step=-1, verbose=False, "
-        "eta_min=0.0, power=0.9)"
+        "eta_min=None, eta_min_ratio=None, power=0.9)"
     )

@@ -340,3 +340,22 @@ def test_two_ranks_with_windows_and_micro_batches_equal_the_big_batch() -> None:
     first, second = run_ranks(rank_training, 2)
     assert first == second
     torch.testing.assert_close([torch.tensor(value) for value in first], [value.flatten() for value in expected])
+
+
+def test_parts_go_through_a_subclasss_own_backward_too() -> None:
+    seen: list[int] = []
+
+    class Noted(OptimWrapper):
+        def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+            seen.append(self.inner_count)
+            super().backward(loss, **kwargs)
+
+    net, data = linear(), batches(2)
+    wrapper = Noted(torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+    for inputs in data:
+        wrapper.accumulate(loss_of(net, inputs) / 2)
+        assert not wrapper.at_boundary
+        wrapper.update_params(loss_of(net, inputs) / 2)
+    assert seen == [0, 0, 1, 1]
+    assert wrapper.inner_count == 2
+    torch.testing.assert_close(values(net), values(reference([[inputs] for inputs in data])))
