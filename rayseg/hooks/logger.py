@@ -93,14 +93,14 @@ class LoggerHook(Hook):
         assert runner.val_loop is not None
         if metrics is not None:
             _write_confusion(runner, runner.val_loop)
-            runner.publish.scalars("val", runner.iter, dict(metrics))
+            runner.publish.scalars("val", runner.iter, {**_notes(runner, "val"), **metrics})
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Publish the metrics of a test."""
         assert runner.test_loop is not None
         if metrics is not None:
             _write_confusion(runner, runner.test_loop)
-            runner.publish.scalars("test", runner.iter, dict(metrics))
+            runner.publish.scalars("test", runner.iter, {**_notes(runner, "test"), **metrics})
 
     def _warn_of_no_number(self, runner: Runner, loss: float) -> None:
         if not math.isfinite(loss) and not self._has_warned:
@@ -132,6 +132,7 @@ class LoggerHook(Hook):
             if mode == "train" and name != "lr":
                 smoothed = any(word in name for word in SMOOTHED)
                 means[name] = history.mean(window) if smoothed else history.current()
+        means.update(runner.message_hub.take_notes("train"))
         for item in self._custom():
             value = getattr(_history(runner, item["data_src"]), item["method_name"])
             means[item.get("log_name", item["data_src"])] = (
@@ -148,6 +149,10 @@ def _write_confusion(runner: Runner, loop: ValLoop) -> None:
     matrix = next((metric.confusion.matrix for metric in loop.evaluator if hasattr(metric, "confusion")), None)
     if runner.rank == 0 and matrix is not None:
         write_confusion(runner.work_dir, loop.mode, runner.iter, runner.metainfo["classes"], matrix.tolist())
+
+
+def _notes(runner: Runner, mode: str) -> dict[str, float]:
+    return mean_over_ranks(runner.message_hub.take_notes(mode), runner.control.group)
 
 
 def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:
