@@ -104,7 +104,7 @@ def config(by_epoch: bool, **sections: Any) -> dict[str, Any]:
         train_cfg=loop,
         param_scheduler=[{"type": "PolyLR", "power": 1.0, "eta_min": 0.01, "convert_to_iter_based": by_epoch}],
         optim_wrapper={
-            "optimizer": {"type": "SGD", "lr": 0.05},
+            "optimizer": {"type": "SGD", "lr": 0.05, "momentum": 0.9},
             "paramwise_cfg": {"custom_keys": {"head": {"lr_mult": 10}}},
         },
         custom_hooks=[
