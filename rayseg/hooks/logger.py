@@ -84,7 +84,7 @@ class LoggerHook(Hook):
         """Publish when the interval is full."""
         is_last = self.is_last_train_iter(runner) and not self.ignore_last
         if is_last or self.every_n_train_iters(runner, self.interval):
-            numbers = self.train_numbers(runner)
+            numbers = {**_notes(runner, "train"), **self.train_numbers(runner)}
             runner.publish.scalars("train", runner.iter + 1, numbers)
             self._warn_of_no_number(runner, numbers.get("loss", 0.0))
 
@@ -132,7 +132,6 @@ class LoggerHook(Hook):
             if mode == "train" and name != "lr":
                 smoothed = any(word in name for word in SMOOTHED)
                 means[name] = history.mean(window) if smoothed else history.current()
-        means.update(runner.message_hub.take_notes("train"))
         for item in self._custom():
             value = getattr(_history(runner, item["data_src"]), item["method_name"])
             means[item.get("log_name", item["data_src"])] = (
@@ -152,6 +151,7 @@ def _write_confusion(runner: Runner, loop: ValLoop) -> None:
 
 
 def _notes(runner: Runner, mode: str) -> dict[str, float]:
+    """What was noted for this line alone; means over the ranks that noted it."""
     return mean_over_ranks(runner.message_hub.take_notes(mode), runner.control.group)
 
 
