@@ -59,6 +59,27 @@ def test_the_page(blocks: list[str], rayseg: Rayseg, config: Path, tmp_path: Pat
     assert (run / "code/my_hooks.py").is_file()
 
 
+def test_cfg_options_as_mm_users_write_them(rayseg: Rayseg, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several after one ``--cfg-options``, lists and tuples without inner quotes, and a scope before a name."""
+    monkeypatch.setenv("RAYSEG_ITERS", "6")
+    config.write_text(config.read_text() + "train_cfg.update(max_iters={{'$RAYSEG_ITERS:80'}}, _scope_='mmseg')\n")
+    answer = rayseg(
+        "config", config, "--cfg-options", "model.data_preprocessor.mean=[1,2,3]",
+        "custom_hooks=[dict(type=mmengine.EMAHook)]",
+        "train_dataloader.dataset.pipeline=[dict(type=RandomCrop, crop_size=(8, 8))]", "work_dir='a b'",
+    )  # fmt: skip
+    assert (answer.code, answer.err) == (0, "")
+    for line in ("mean=[1, 2, 3]", "type='mmengine.EMAHook'", "crop_size=(8, 8)", "work_dir = 'a b'", "max_iters=6"):
+        assert line in answer.out
+    assert "_scope_" not in answer.out
+    wrong = rayseg("config", config, "--cfg-options", "custom_hooks=[dict(type=mmseg.EMAHok)]")
+    assert wrong.code == 2
+    assert wrong.errors == [
+        "command line: custom_hooks.0.type: unknown hook 'EMAHok'; did you mean 'EMAHook'? ('mmseg.' before a name is "
+        "MM's scope, which changes nothing)"
+    ]
+
+
 def test_only_imports_differ_from_what_mmengine_runs(blocks: list[str]) -> None:
     others = [
         line for line in blocks[0].splitlines() if "mmengine" in line and not line.startswith("from rayseg.compat.")
