@@ -9,7 +9,7 @@ from typing import Any
 
 from rayseg.config.merge import nearest_entry
 from rayseg.config.tree import ConfigDict
-from rayseg.core.errors import Problem
+from rayseg.core.errors import ConfigError, Problem
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"
@@ -37,7 +37,7 @@ class Provenance:
 
 
 class Config(ConfigDict):
-    """A dict of sections, readable by attribute (``config.model.net``), which knows the file of every value.
+    """A dict of sections whose keys are attributes (``config.model.net``), which knows the file of every value.
 
     Values are plain Python: dicts, lists, tuples, numbers, text, None, search leaves; in a notebook classes and live
     objects too. Two configs are equal when their values are.
@@ -55,6 +55,13 @@ class Config(ConfigDict):
         """A config made in Python; ``filename`` says whose directory dotted paths are looked up in first."""
         path = Path(filename).absolute() if filename is not None else None
         return cls(values, Provenance(path, str(filename or ""), import_path=directories_of(path)))
+
+    @classmethod
+    def fromfile(cls, filename: str | Path) -> Config:
+        """MM's name for ``load_config``."""
+        from rayseg.config.load import load_config
+
+        return load_config(filename)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self), self._provenance)
@@ -78,15 +85,45 @@ class Config(ConfigDict):
         filled in, empty when it came from Python."""
         return nearest_entry(self._provenance.origins, key_path) or self._provenance.name
 
-    def dump(self) -> str:
+    def merge_from_dict(self, options: Mapping[str, Any]) -> None:
+        """Change the config in place: key paths such as ``model.net.depth`` or ``custom_hooks.0.x`` to values.
+
+        As overrides do: a dict is merged into a dict, anything else replaces.
+
+        Raises:
+            ConfigError: a key path that leads nowhere.
+        """
+        from rayseg.config.overrides import apply_overrides
+
+        merged = apply_overrides(self, options, {})
+        self.clear()
+        self.update(merged)
+
+    def dump(self, file: str | Path | None = None) -> str:
         """Python text, sections in a fixed order, which loads to an equal config.
 
         A class or function is written as its dotted path. A live object cannot be written: its place holds a text
         that the checker refuses.
+
+        Args:
+            file: written too when given; its name ends in ``.py``.
+
+        Raises:
+            ConfigError: a section that does not exist, or another ending.
         """
         from rayseg.config.dump import dump_tree
 
-        return dump_tree(self)
+        text = dump_tree(self)
+        if file is not None:
+            if Path(file).suffix != ".py":
+                raise ConfigError(f"a config is written as Python; expected a name that ends in .py, found {file}")
+            Path(file).write_text(text, encoding="utf-8")
+        return text
+
+    @property
+    def pretty_text(self) -> str:
+        """MM's name for ``dump()``."""
+        return self.dump()
 
 
 def directories_of(filename: Path | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rayseg.config.bases import disagreements, mark_ambiguous
 from rayseg.config.config import Config, Provenance, directories_of
 from rayseg.config.data_file import parse_data
 from rayseg.config.merge import Origins, merge
@@ -56,16 +57,16 @@ class Source:
 def load_config(path: str | os.PathLike[str], overrides: Iterable[str] | Mapping[str, Any] = ()) -> Config:
     """Read a config file (Python, YAML or JSON) with its bases, then apply overrides.
 
-    Python files are executed. Of several bases the later ones win. Nothing is checked but the grammar: see
-    ``check_config``.
+    Python files are executed. Nothing is checked but the grammar: see ``check_config``.
 
     Args:
         path: the file.
         overrides: ``key=value`` texts as on the command line, or a mapping from key path to value.
 
     Raises:
-        ConfigError: a file is missing, is based on itself, has a syntax error or raises; an override that cannot be
-            applied. Names the file, and the line where there is one.
+        ConfigError: a file is missing, is based on itself, has a syntax error or raises; two bases of one file set a
+            key to different values; an override that cannot be applied. Names the file, and the line where there is
+            one.
     """
     shown = os.fspath(path)
     source = read_source(Path(shown).absolute(), shown, ())
@@ -107,12 +108,22 @@ def _read(path: Path, shown: str) -> str:
 
 def _read_bases(names: list[str], path: Path, shown: str, above: tuple[Path, ...]) -> Source:
     source = Source()
+    problems: list[Problem] = []
+    helper_files: dict[str, str] = {}
     for name in names:
+        if "::" in name:
+            message = f"{name!r} names a file of an installed package, which is not read; copy it and name the copy"
+            raise ConfigError(Problem(message, "_base_", shown))
         base_shown = os.path.normpath(Path(shown).parent / name)
         base_path = path.parent / name
         if not base_path.is_file():
             raise ConfigError(Problem(f"no such file: {base_shown}", "_base_", shown))
-        source.add(read_source(base_path, base_shown, above))
+        base = read_source(base_path, base_shown, above)
+        problems += disagreements(source.tree, source.origins, base.tree, base.origins, shown)
+        mark_ambiguous(source.helpers, helper_files, base.helpers, base_shown)
+        source.add(base)
+    if problems:
+        raise ConfigError(problems)
     return source
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rayseg.config.config import COMMAND_LINE
@@ -12,6 +12,8 @@ from rayseg.config.merge import Origins, merge, set_origin
 from rayseg.config.search import CALLS, call_leaf
 from rayseg.config.tree import DELETE, ConfigDict, join, without_delete
 from rayseg.core.errors import ConfigError, Problem
+
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
 def apply_overrides(
@@ -55,15 +57,16 @@ def parse_override(text: str) -> tuple[str, Any]:
 def parse_value(text: str) -> Any:
     """A Python literal, ``dict(...)``, ``float('inf')`` or a search call; everything else is the text itself.
 
-    Inside brackets and calls a plain word is a text too: ``[land, water]``.
+    Inside brackets and calls a plain word is a text too, ``[land, water]``, and in a list or tuple whatever is no
+    literal: ``[data/a, (b-c, 2)]``.
 
     Raises:
-        ConfigError: a search call with wrong arguments.
+        ConfigError: a search call with wrong arguments, brackets that do not match.
     """
     try:
         expression = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return text
+        return _sequence(text)
     if isinstance(expression, ast.Name | ast.Attribute):
         return text
     try:
@@ -74,9 +77,44 @@ def parse_value(text: str) -> Any:
         raise
     except (ValueError, TypeError) as error:
         match expression:
-            case ast.List() | ast.Dict() | ast.Call(func=ast.Name(id="dict" | "choice" | "grid")):
+            case ast.List() | ast.Tuple():
+                return _sequence(text)
+            case ast.Dict() | ast.Call(func=ast.Name(id="dict" | "choice" | "grid")):
                 raise ConfigError(f"cannot read {shown(text)} ({error}); put quotes around the texts in it") from None
         return text
+
+
+def _sequence(text: str) -> Any:
+    """The list or tuple whose items are read one by one, or the text itself when it has no brackets around it."""
+    inner = text.strip()
+    if inner[:1] + inner[-1:] not in ("[]", "()"):
+        return text
+    items = [parse_value(item.strip()) for item in _split(inner[1:-1], text) if item.strip()]
+    return items if inner[0] == "[" else tuple(items)
+
+
+def _split(text: str, whole: str) -> Iterator[str]:
+    """``text`` between the commas that are in no quotes and no brackets of their own."""
+    item, quote, open_brackets = "", "", ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in _BRACKETS:
+            open_brackets += _BRACKETS[character]
+        elif character in _BRACKETS.values():
+            if not open_brackets.endswith(character):
+                raise ConfigError(f"cannot read {shown(whole)} (brackets do not match)")
+            open_brackets = open_brackets[:-1]
+        elif character == "," and not open_brackets:
+            yield item
+            item = ""
+            continue
+        item += character
+    if quote or open_brackets:
+        raise ConfigError(f"cannot read {shown(whole)} ({'quotes' if quote else 'brackets'} do not match)")
+    yield item
 
 
 def _evaluate(node: ast.expr) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rayseg.config.imports import on_import_path
+from rayseg.config.lost_edits import lost_edits
 from rayseg.config.references import BASE_REFERENCE, BaseView, substitute
 from rayseg.config.tree import is_code
 from rayseg.core.errors import ConfigError, Problem
@@ -40,7 +41,8 @@ def parse_python(text: str, path: Path, shown: str) -> PythonFile:
     """Parse a file.
 
     Raises:
-        ConfigError: a syntax error, with its line, or a ``_base_`` that is no literal.
+        ConfigError: a syntax error, with its line; a ``_base_`` that is no literal; what would change a base and be
+            lost; MM's ``read_base``.
     """
     try:
         tree = ast.parse(text, shown)
@@ -48,6 +50,8 @@ def parse_python(text: str, path: Path, shown: str) -> PythonFile:
         line = getattr(error, "lineno", None)
         message = getattr(error, "msg", str(error))
         raise ConfigError(Problem(f"syntax error: {message}", file=_at(shown, line))) from None
+    if problems := [Problem(message, file=_at(shown, line)) for line, message in lost_edits(tree)]:
+        raise ConfigError(problems)
     assignments = [node for node in tree.body if _assigns_base(node)]
     bases = [base for node in assignments for base in _base_names(node, shown)]
     tree.body = [node for node in tree.body if node not in assignments]
@@ -74,8 +78,6 @@ def run_python(file: PythonFile, base: Mapping[str, Any]) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file.shown]
         message = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, ImportError) and (error.name or "").startswith("mmengine"):
-            message += "; MM's pure-Python configs are not read, name the base files in _base_ instead"
         raise ConfigError(Problem(message, file=_at(file.shown, lines[-1] if lines else None))) from error
     return {name: value for name, value in namespace.items() if not name.startswith("_") and not is_code(value)}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,17 @@ from rayseg.core.errors import ConfigError, did_you_mean
 
 BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([^\s{}]+)\s*\}\}")
 _PREDEFINED = re.compile(r"\{\{\s*(file\w+)\s*\}\}")
-_ENVIRONMENT = re.compile(r"\{\{\s*\$(\w+)[^{}]*\}\}")
+_ENVIRONMENT = re.compile(r"\{\{\s*(?P<quote>['\"]?)\s*\$(?P<name>\w+)\s*(?P<default>:[^{}'\"\n]*)?(?P=quote)\s*\}\}")
 
 
 def fill_predefined(text: str, path: Path) -> str:
     """A file's text with MM's predefined variables filled in: ``fileDirname`` (absolute), ``fileBasename``,
-    ``fileBasenameNoExtension``, ``fileExtname``.
+    ``fileBasenameNoExtension``, ``fileExtname``, and ``{{$NAME:default}}`` by the environment's value.
+
+    Both are replaced in the text, before it is parsed: inside a text literal, or bare, where the value is code.
 
     Raises:
-        ConfigError: MM's ``{{$NAME:default}}``; references to the environment are ``${env:NAME}`` here.
+        ConfigError: no such predefined variable; a variable of the environment that is neither set nor has a default.
     """
     values = {
         "fileDirname": path.parent.as_posix(),
@@ -29,9 +33,36 @@ def fill_predefined(text: str, path: Path) -> str:
         "fileBasenameNoExtension": path.stem,
         "fileExtname": path.suffix,
     }
-    if found := _ENVIRONMENT.search(text):
-        raise ConfigError(f"found {found[0]}; an environment variable is written '${{env:{found[1]}}}' here")
-    return _PREDEFINED.sub(lambda match: values.get(match[1], match[0]), text)
+
+    def predefined(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise ConfigError(f"found {match[0]}; there are {', '.join(values)}{did_you_mean(match[1], values)}")
+        return values[match[1]]
+
+    return _ENVIRONMENT.sub(_from_environment, _PREDEFINED.sub(predefined, text))
+
+
+def _from_environment(match: re.Match[str]) -> str:
+    """The value of a variable; one that is set to nothing counts as not set."""
+    name, default = match["name"], match["default"]
+    if default is None:
+        raise ConfigError(f"found {match[0]}; write {{{{${name}:default}}}}, or '${{env:{name}}}' for a secret")
+    value = os.environ.get(name) or default.removeprefix(":").strip()
+    if not value:
+        raise ConfigError(f"found {match[0]}; the environment variable {name} is not set, and there is no default")
+    return value
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """A helper variable that two bases set to different values; ``files`` says which."""
+
+    name: str
+    files: tuple[str, str]
+
+    def __str__(self) -> str:
+        first, second = self.files
+        return f"_base_.{self.name}: two bases set it to different values, {first} and {second}"
 
 
 class BaseView:
@@ -43,10 +74,12 @@ class BaseView:
         object.__setattr__(self, "_values", values)
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return as_tree(self._values[name])
-        except KeyError:
-            raise AttributeError(f"_base_ has no {name!r}{did_you_mean(name, self._values)}") from None
+        if name not in self._values:
+            raise AttributeError(f"_base_ has no {name!r}{did_you_mean(name, self._values)}")
+        value = self._values[name]
+        if isinstance(value, Ambiguous):
+            raise ConfigError(str(value))
+        return as_tree(value)
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -86,6 +119,8 @@ def substitute_tree(value: Any, base: Mapping[str, Any]) -> Any:
 
 
 def _find(base: Mapping[str, Any], path: str) -> Any:
+    if isinstance(helper := base.get(path.partition(".")[0]), Ambiguous):
+        raise ConfigError(str(helper))
     try:
         return lookup(base, path)
     except KeyError as error:

@@ -8,13 +8,14 @@ from types import ModuleType
 from typing import Any
 
 from rayseg.core.errors import did_you_mean
+from rayseg.core.registry import SCOPE
 
 DELETE = "_delete_"
 Keys = tuple[Any, ...]
 
 
 class ConfigDict(dict[str, Any]):
-    """A dict whose values can be read as attributes; what is put into it becomes a tree of ConfigDicts too."""
+    """A dict whose keys are attributes too; what is put into it becomes a tree of ConfigDicts."""
 
     __slots__ = ()
 
@@ -29,7 +30,14 @@ class ConfigDict(dict[str, Any]):
             raise AttributeError(f"no key {name!r}{did_you_mean(name, map(str, self))}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"keys are read, not set, as attributes; write [{name!r}] = ... instead")
+        if hasattr(type(self), name):  # it would be read as that again
+            raise AttributeError(f"{name!r} is an attribute of every config; write [{name!r}] = ... for a key")
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(f"no key {name!r}{did_you_mean(name, map(str, self))}")
+        del self[name]
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, as_tree(value))
@@ -43,7 +51,8 @@ class ConfigDict(dict[str, Any]):
     def update(self, *others: Any, **values: Any) -> None:
         """Set every key of a mapping, or of an iterable of pairs."""
         for key, value in dict(*others, **values).items():
-            self[key] = value
+            if key != SCOPE:
+                self[key] = value
 
     def copy(self) -> ConfigDict:
         """A copy that shares no container with this one."""
@@ -51,11 +60,12 @@ class ConfigDict(dict[str, Any]):
 
 
 def as_tree(value: Any) -> Any:
-    """A copy of every container inside; paths become text and numpy's numbers plain ones, other objects stay."""
+    """A copy of every container inside; paths become text, numpy's numbers plain ones, MM's ``_scope_`` is dropped."""
     if isinstance(value, Mapping):
         tree = ConfigDict()
         for key, item in value.items():
-            dict.__setitem__(tree, key, as_tree(item))
+            if key != SCOPE:
+                dict.__setitem__(tree, key, as_tree(item))
         return tree
     if type(value) in (list, tuple):
         return type(value)(as_tree(item) for item in value)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+_RANK0_ONLY: ContextVar[bool] = ContextVar("rayseg_rank0_only", default=False)
 
 
 def is_distributed() -> bool:
@@ -73,6 +79,27 @@ def on_rank0(function: Callable[[], T], group: Any = None) -> T:
     if not succeeded:
         raise value
     return value
+
+
+def master_only(function: Callable[P, T]) -> Callable[P, T | None]:
+    """Decorator: call the function on rank 0 only; the others get None at once. It must not communicate."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        if get_rank() != 0:
+            return None
+        token = _RANK0_ONLY.set(True)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _RANK0_ONLY.reset(token)
+
+    return call
+
+
+def inside_master_only() -> bool:
+    """Whether this is called, perhaps through others, by a function that runs on rank 0 only."""
+    return _RANK0_ONLY.get()
 
 
 def barrier(group: Any = None) -> None:

@@ -8,11 +8,15 @@ from, ``net: Annotated[Any, NETS]``; the config checker reads the same annotatio
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from rayseg.core.errors import ConfigError, did_you_mean
+
+SCOPE = "_scope_"
+# Packages whose registries MM puts before a name, as in 'mmseg.IoUMetric'. There is one set of names here.
+MM_SCOPES = ("mmengine", "mmcv", "mmseg", "mmdet", "mmpretrain", "mmcls")
 
 
 class UnknownNameError(ConfigError):
@@ -79,22 +83,39 @@ class Registry:
         """Pickle by name: every registry of rayseg is an attribute of ``rayseg.core.registries``."""
         return _by_kind, (self.kind,)
 
-    def register_module(self, name: str | None = None, *, force: bool = False) -> Callable[[Any], Any]:
-        """A decorator that adds a class under its own name or ``name``, as MM's registries do.
+    def register_module(
+        self, name: str | Sequence[str] | Callable[..., Any] | None = None, force: bool = False, module: Any = None
+    ) -> Any:
+        """Add a class or function under its own name or ``name`` (one or several), as MM's registries do.
+
+        A decorator, with or without brackets: ``@HOOKS.register_module()``; or called: ``register_module(module=X)``.
 
         Raises:
             KeyError: the name is taken and ``force`` is False.
         """
+        if callable(name):
+            name, module = None, name
+        given = [name] if isinstance(name, str) else list(name or ())
 
         def register(component: Any) -> Any:
-            key = name or component.__name__
-            taken = self._names.get(key)
-            if taken is not None and not force and taken is not component:
-                raise KeyError(f"{self.kind} {key!r} is already registered; pass force=True to replace it")
-            self._names[key] = component
+            for key in given or [component.__name__]:
+                taken = self._names.get(key)
+                if taken is not None and not force and taken is not component:
+                    raise KeyError(f"{self.kind} {key!r} is already registered; pass force=True to replace it")
+                self._names[key] = component
             return component
 
-        return register
+        return register if module is None else register(module)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def get(self, name: str) -> Callable[..., Any] | None:
+        """As ``resolve``, but None for a name that nothing answers to."""
+        try:
+            return self.resolve(name)
+        except UnknownNameError:
+            return None
 
     def known(self) -> list[str]:
         """Every short name, for suggestions; library names included once their library is imported."""
@@ -114,6 +135,9 @@ class Registry:
         """
         if not isinstance(name, str):
             return name
+        scope, dot, short = name.partition(".")
+        if dot and scope in MM_SCOPES and "." not in short:
+            return self._without_scope(scope, short)
         target = self._names.get(name)
         if target is None and name in self.absent:
             raise UnknownNameError(f"no {self.kind} {name!r}: {self.absent[name]}")
@@ -133,6 +157,12 @@ class Registry:
             return found
         raise UnknownNameError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.known())}")
 
+    def _without_scope(self, scope: str, name: str) -> Callable[..., Any]:
+        try:
+            return self.resolve(name)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error} ('{scope}.' before a name is MM's scope, which changes nothing)") from None
+
     def build(self, config: Any, **supplied: Any) -> Any:
         """An instance from ``dict(type=..., **arguments)``; what is already an instance is returned as it is.
 
@@ -147,6 +177,7 @@ class Registry:
         if not isinstance(config, Mapping):
             return config
         arguments = dict(config)
+        arguments.pop(SCOPE, None)
         name = arguments.pop("type", None)
         if name is None:
             raise ConfigError(f"a {self.kind} needs a 'type', found {dict(config)!r}")

@@ -61,6 +61,19 @@ def draw_overlay(
     return with_legend(mixed, [(classes[index], palette[index]) for index in present])
 
 
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """One picture with several beside each other, from the left; white below the lower ones."""
+    from PIL import Image
+
+    height = max(picture.height for picture in pictures)
+    sheet = Image.new("RGB", (sum(picture.width for picture in pictures), height), _BACKGROUND)
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width
+    return sheet
+
+
 def with_legend(pixels: np.ndarray, entries: Sequence[tuple[str, Sequence[int]]]) -> Image.Image:
     """A picture (H, W, 3) uint8 over rows of coloured squares with their names; rows break at the picture's width."""
     from PIL import Image, ImageDraw, ImageFont

@@ -34,6 +34,8 @@ class TrainLoader:
     """The endless stream of this rank's batches.
 
     Each ``iter()`` goes on where the stream stands: after the last batch that was handed out, or where ``seek`` said.
+    A new ``dataset.pipeline``, or other transforms in it, hold from the next batch on, also where loader processes
+    have batches ready; what else is changed in the data set needs ``refresh()``.
 
     Args:
         source: makes a batch from keys.
@@ -55,6 +57,8 @@ class TrainLoader:
         self.position: int = sampler.position
         self._loader = _torch_loader(source, sampler, options)
         self._stream: Iterator[Any] | None = None
+        self._is_stale = False
+        self._pipeline = _transforms_of(self.dataset)
 
     def __len__(self) -> int:
         """Batches of one pass; the last one of an iteration loop's pass is shared with the next."""
@@ -77,10 +81,27 @@ class TrainLoader:
         return self._stream
 
     def _batches(self) -> Iterator[Any]:
-        for packed in self._loader:
-            for batch in _opened(packed):
-                self.position += self.global_batch_size
-                yield batch
+        while True:
+            self._is_stale, self._pipeline = False, _transforms_of(self.dataset)
+            for packed in self._loader:
+                if self._has_changed():
+                    break
+                for batch in _opened(packed):
+                    self.position += self.global_batch_size
+                    yield batch
+            else:
+                return
+            self.sampler.seek(self.position)
+
+    def refresh(self) -> None:
+        """Let the next batch be made by the data set as it is now: loader processes hold a copy from their start."""
+        self._is_stale = True
+
+    def _has_changed(self) -> bool:
+        """Whether a batch that is ready was made by a data set that is another now."""
+        now = _transforms_of(self.dataset)
+        is_same = len(now) == len(self._pipeline) and all(a is b for a, b in zip(now, self._pipeline, strict=True))
+        return self._is_stale or not is_same
 
     def close(self) -> None:
         """End the loader processes."""
@@ -278,6 +299,12 @@ def _torch_loader(source: BatchSource, batches: Any, options: Mapping[str, Any])
         generator=torch.Generator().manual_seed(0),  # else each iter() draws from the training's generator
         **options,
     )
+
+
+def _transforms_of(dataset: Any) -> list[Any]:
+    """The pipeline of a data set and what stands in it; empty when it has none."""
+    pipeline = getattr(dataset, "pipeline", None)
+    return [] if pipeline is None else [pipeline, *getattr(pipeline, "transforms", ())]
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import deepcopy
@@ -16,12 +17,13 @@ from torch import nn
 from rayseg.config import Config, check_config, complete_config, import_custom, load_config, resolve_env, settings
 from rayseg.config.settings import DataLoaderSettings, EnvSettings, Randomness, Scaling
 from rayseg.core import distributed
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, RaysegError
 from rayseg.core.randomness import derive_seed, seed_all
 from rayseg.core.registries import HOOKS, LOOPS, METRICS, MODELS
 from rayseg.data.loader import build_dataset, build_eval_dataloader, build_train_dataloader, resolve_batch_size
 from rayseg.engine.checkpoint_store import CheckpointStore
 from rayseg.engine.checkpointer import Checkpointer
+from rayseg.engine.current import current
 from rayseg.engine.host import Host
 from rayseg.engine.runner import Runner
 from rayseg.engine.train_step import TrainStep
@@ -82,26 +84,30 @@ def build_training(config: Config, host: Host, work_dir: Path, global_batch_size
 
 def build_parts(runner: Runner, global_batch_size: int | None = None) -> None:
     """Data, model, optimization and hooks of a runner that may have a checkpoint to start from."""
-    for failed_import in import_custom(runner.cfg):
-        runner.publish.warning(failed_import)
-    _prepare_process(runner)
-    _build_data(runner, global_batch_size)
-    _build_model(runner)
-    _build_optimization(runner)
-    register_hooks(runner)
+    runner.timestamp = distributed.broadcast_object(time.strftime("%Y%m%d_%H%M%S"), runner.control.group)
+    with current(runner):
+        for failed_import in import_custom(runner.cfg):
+            runner.publish.warning(failed_import)
+        _prepare_process(runner)
+        _build_data(runner, global_batch_size)
+        _build_model(runner)
+        _build_optimization(runner)
+        register_hooks(runner)
 
 
 def build_testing(config: Config, host: Host, work_dir: Path) -> Runner:
     """A Runner that can test, of a checked and completed config: the test data, the model, the hooks."""
     runner = Runner(config, host, work_dir)
-    import_custom(config)
-    _prepare_process(runner)
-    runner.test_loop = eval_loop(runner, "test")
-    if runner.test_loop is None:
-        raise ConfigError("test_dataloader: nothing to test on; give test_dataloader or val_dataloader")
-    runner.metainfo = dict(runner.test_loop.dataloader.dataset.metainfo)
-    runner.model = build_model(resolve_env(config), runner.metainfo, host.device)
-    register_hooks(runner)
+    runner.timestamp = distributed.broadcast_object(time.strftime("%Y%m%d_%H%M%S"), runner.control.group)
+    with current(runner):
+        import_custom(config)
+        _prepare_process(runner)
+        runner.test_loop = eval_loop(runner, "test")
+        if runner.test_loop is None:
+            raise ConfigError("test_dataloader: nothing to test on; give test_dataloader or val_dataloader")
+        runner.metainfo = dict(runner.test_loop.dataloader.dataset.metainfo)
+        runner.model = build_model(resolve_env(config), runner.metainfo, host.device)
+        register_hooks(runner)
     return runner
 
 
@@ -241,7 +247,7 @@ def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Mo
     ddp = nn.parallel.DistributedDataParallel
     renamed = "forward_sync_buffers" in inspect.signature(ddp).parameters  # from torch 2.14 on
     own_buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
-    return ddp(
+    wrapped = ddp(
         model,
         device_ids=[device] if device.type == "cuda" else None,
         find_unused_parameters=env.find_unused_parameters,
@@ -249,6 +255,19 @@ def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Mo
         bucket_cap_mb=env.bucket_cap_mb,
         **own_buffers,
     )
+    if frozen := {name: value for name, value in model.named_parameters() if not value.requires_grad}:
+        wrapped.register_forward_pre_hook(lambda *_: _refuse_unfrozen(frozen))
+    return wrapped
+
+
+def _refuse_unfrozen(frozen: dict[str, nn.Parameter]) -> None:
+    """DDP reduces no gradient of a parameter that was frozen when it was made: every rank would train its own."""
+    if unfrozen := [name for name, value in frozen.items() if value.requires_grad]:
+        raise RaysegError(
+            f"{unfrozen[0]} was frozen when the model was built and is to be trained now, which the other workers "
+            "would not learn of; leave it trainable in the config, freeze it in a hook's before_train, and set "
+            "env_cfg.find_unused_parameters=True"
+        )
 
 
 def register_hooks(runner: Runner) -> None:

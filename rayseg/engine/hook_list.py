@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, RaysegError, did_you_mean
 from rayseg.engine.hook import STAGES, Hook, overrides, priority_number
 
 if TYPE_CHECKING:
@@ -59,17 +59,23 @@ class HookList:
         place = priority_number(hook.priority if priority is None else priority)
         self._entries.append(Registered(unique, hook, place, len(self._entries)))
         self._entries.sort(key=lambda entry: entry.priority)
-        for stage, calls in self._calls.items():
-            calls[:] = [(entry, getattr(entry.hook, stage)) for entry in self._entries if overrides(entry.hook, stage)]
+        # New lists: a hook may be registered by another one, while the old list is being gone through.
+        for stage in self._calls:
+            self._calls[stage] = [
+                (entry, getattr(entry.hook, stage)) for entry in self._entries if overrides(entry.hook, stage)
+            ]
 
     def call(self, stage: str, runner: Runner, **arguments: Any) -> None:
-        """Call a stage on every hook that overrides it.
+        """Call a stage on every hook that overrides it; what is no stage, on every hook that has such a method.
 
         An exception leaves with a note that says hook, stage and iteration. The end stages are called on every hook
         even if one fails; the first failure is raised then.
+
+        Raises:
+            RaysegError: it is no stage, and no hook has such a method.
         """
         failure: Exception | None = None
-        for entry, method in self._calls[stage]:
+        for entry, method in self._calls[stage] if stage in self._calls else self._methods(stage):
             try:
                 method(runner, **arguments)
             except Exception as error:
@@ -79,6 +85,13 @@ class HookList:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def _methods(self, name: str) -> list[tuple[Registered, Callable[..., Any]]]:
+        methods = [(entry, getattr(entry.hook, name, None)) for entry in self._entries]
+        found = [(entry, method) for entry, method in methods if callable(method)]
+        if not found:
+            raise RaysegError(f"call_hook({name!r}): no stage, and no hook has it{did_you_mean(name, STAGES)}")
+        return found
 
     def names(self, usual: Collection[str] = ()) -> list[str]:
         """The hooks' names in order; as it would be if those named in ``usual`` had their class's own priority."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+
+from rayseg.engine.current import current_runner
 
 Scalar = float | int | torch.Tensor
 
@@ -61,7 +64,7 @@ def mean_windows(states: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class MessageHub:
-    """Scalars by name (``train/loss``, ``train/time``) with a window each, and the latest infos (any value).
+    """Scalars by name (``train/loss``, ``train/time``) with a window each, notes for one line, and infos (any value).
 
     Args:
         window: values kept for each scalar.
@@ -71,6 +74,17 @@ class MessageHub:
         self.window = window
         self.log_scalars: dict[str, ScalarHistory] = {}
         self.runtime_info: dict[str, Any] = {}
+        self._notes: dict[str, Scalar] = {}
+        self._resumed: set[str] = set()
+
+    @classmethod
+    def get_current_instance(cls) -> MessageHub:
+        """The hub of the run that is going on in this thread.
+
+        Raises:
+            RaysegError: there is none.
+        """
+        return current_runner().message_hub
 
     def widen(self, window: int) -> None:
         """Keep at least ``window`` values of each scalar from now on."""
@@ -79,17 +93,36 @@ class MessageHub:
             for history in self.log_scalars.values():
                 history.values = deque(history.values, maxlen=window)
 
-    def update_scalar(self, key: str, value: Scalar) -> None:
-        """Note one value; ``key`` is ``mode/name``, such as ``train/loss``."""
+    def update_scalar(self, key: str, value: Scalar, count: int = 1, resumed: bool = True) -> None:
+        """Note one value.
+
+        Args:
+            key: ``mode/name``, such as ``train/loss``.
+            value: a number or a tensor with one element.
+            count: of how many things ``value`` is the sum; their mean is noted.
+            resumed: MM's; every window is saved.
+        """
         history = self.log_scalars.get(key)
         if history is None:
             history = self.log_scalars[key] = ScalarHistory(self.window)
-        history.update(value)
+        history.update(value if count == 1 else value / count)
 
-    def update_scalars(self, scalars: dict[str, Scalar]) -> None:
-        """Note several values."""
+    def update_scalars(self, scalars: Mapping[str, Any], resumed: bool = True) -> None:
+        """Note several values; one may be ``dict(value=..., count=...)``."""
         for key, value in scalars.items():
-            self.update_scalar(key, value)
+            if isinstance(value, Mapping):
+                self.update_scalar(key, **value)
+            else:
+                self.update_scalar(key, value)
+
+    def note(self, key: str, value: Scalar) -> None:
+        """Note a value for the next line of its mode, and no other; ``key`` is ``mode/name``."""
+        self._notes[key] = value.detach() if isinstance(value, torch.Tensor) else value
+
+    def take_notes(self, mode: str) -> dict[str, float]:
+        """The notes of a mode by name; they are gone then."""
+        taken = [key for key in self._notes if key.startswith(f"{mode}/")]
+        return {key.removeprefix(f"{mode}/"): float(self._notes.pop(key)) for key in taken}
 
     def get_scalar(self, key: str) -> ScalarHistory:
         """The history of a scalar.
@@ -99,9 +132,30 @@ class MessageHub:
         """
         return self.log_scalars[key]
 
-    def update_info(self, key: str, value: Any) -> None:
-        """Note something that is no series; the latest value stays."""
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        """Note something that is no series; the latest value stays.
+
+        Args:
+            key: its name.
+            value: anything.
+            resumed: save it in checkpoints, if it is made of numbers, texts, tensors, lists and dicts.
+        """
         self.runtime_info[key] = value
+        (self._resumed.add if resumed else self._resumed.discard)(key)
+
+    def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        """Note several infos."""
+        for key, value in info_dict.items():
+            self.update_info(key, value, resumed)
+
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        """The latest value noted under a key, which is forgotten."""
+        self._resumed.discard(key)
+        return self.runtime_info.pop(key, default)
+
+    def saved_infos(self) -> dict[str, Any]:
+        """The infos that checkpoints are to hold."""
+        return {key: self.runtime_info[key] for key in self.runtime_info if key in self._resumed}
 
     def get_info(self, key: str, default: Any = None) -> Any:
         """The latest value noted under a key."""
@@ -113,8 +167,12 @@ class MessageHub:
             del self.log_scalars[key]
 
     def state_dict(self) -> dict[str, Any]:
-        """The windows of this rank, as plain floats."""
-        return {"window": self.window, "scalars": {key: h.last() for key, h in self.log_scalars.items()}}
+        """The windows and notes of this rank, as plain floats."""
+        return {
+            "window": self.window,
+            "scalars": {key: history.last() for key, history in self.log_scalars.items()},
+            "notes": {key: float(value) for key, value in self._notes.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
@@ -122,3 +180,4 @@ class MessageHub:
         for key, values in state["scalars"].items():
             history = self.log_scalars[key] = ScalarHistory(self.window)
             history.values.extend(values)
+        self._notes.update(state.get("notes", {}))

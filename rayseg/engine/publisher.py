@@ -25,6 +25,7 @@ class Publisher:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.recent: deque[Record] = deque(maxlen=RECENT_RECORDS)
+        self._warned: set[str] = set()
 
     def scalars(self, mode: str, at_iter: int, values: dict[str, Any]) -> None:
         """One line of ``metrics.jsonl``; ``at_iter`` counts completed iterations."""
@@ -44,13 +45,23 @@ class Publisher:
         """A picture that this rank has written; ``path`` is relative to the run directory."""
         self.runner.host.publish(self._record("image", mode=mode, data={"path": path, "tag": tag}))
 
-    def log(self, message: str, level: str = "INFO") -> None:
-        """A line of text."""
-        self._from_rank0(self._record("log", data={"level": level, "message": message}))
+    def log(self, message: str, level: str = "INFO", *, from_all: bool = False) -> None:
+        """A line of text; with ``from_all`` also of other ranks, whose number it then begins with."""
+        if from_all and self.runner.rank:
+            message = f"[rank {self.runner.rank}] {message}"
+            self.runner.host.publish(self._record("log", data={"level": level, "message": message}))
+        else:
+            self._from_rank0(self._record("log", data={"level": level, "message": message}))
 
     def warning(self, message: str) -> None:
         """Something that the user should know and that stops nothing."""
         self.event("warning", message=message)
+
+    def warn_once(self, message: str) -> None:
+        """A warning that this process has not given yet."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self.warning(message)
 
     def _from_rank0(self, record: Record) -> None:
         if self.runner.rank == 0:

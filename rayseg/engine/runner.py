@@ -15,9 +15,11 @@ from rayseg.engine.buffers import Reduction
 from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.engine.checkpointer import Checkpointer
 from rayseg.engine.control import ControlGroup
+from rayseg.engine.current import current
 from rayseg.engine.hook_list import HookList
 from rayseg.engine.host import Host, LocalHost
 from rayseg.engine.message_hub import MessageHub
+from rayseg.engine.mm_names import MMNames
 from rayseg.engine.publisher import Publisher
 from rayseg.engine.stopwatch import Stopwatch
 from rayseg.engine.train_step import TrainStep, split_batch, warm_up
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from rayseg.optim.wrapper import OptimWrapper
 
 
-class Runner:
+class Runner(MMNames):
     """The parts of one run in one process.
 
     Make it with ``Runner.from_config``; then ``train()``, ``val()`` or ``test()``.
@@ -184,10 +186,6 @@ class Runner:
         """Let DDP settle its buckets on a batch that is not trained on."""
         warm_up(self.model, next(split_batch(data_batch, self.micro_batches)))
 
-    def save_checkpoint(self, pin: str | None = None) -> None:
-        """Ask for a checkpoint at the next boundary between two iterations. Call it on every rank."""
-        self.checkpointer.request(pin)
-
     def check_hooks(self) -> None:
         """Let every hook refuse the run.
 
@@ -265,12 +263,13 @@ class Runner:
 
     @contextmanager
     def _run_stages(self) -> Iterator[None]:
-        try:
-            with self._end_stage("after_run"):
-                self.call_hook("before_run")
-                yield
-        finally:
-            self.close()
+        with current(self):
+            try:
+                with self._end_stage("after_run"):
+                    self.call_hook("before_run")
+                    yield
+            finally:
+                self.close()
 
     @contextmanager
     def _end_stage(self, stage: str) -> Iterator[None]:

@@ -49,14 +49,19 @@ def capture(runner: Runner) -> tuple[dict[str, Any], dict[str, Writer]]:
     """
     module = distributed.unwrap(runner.model)
     live = module.state_dict()
-    checkpoint: dict[str, Any] = {"state_dict": {**live, **reduced_buffers(runner.model, runner.buffer_reduction)}}
+    checkpoint: dict[str, Any] = {
+        "meta": facts(runner),
+        "state_dict": {**live, **reduced_buffers(runner.model, runner.buffer_reduction)},
+    }
     runner.call_hook("before_save_checkpoint", checkpoint=checkpoint)
     exported = checkpoint["state_dict"]
+    extra = {name: value for name, value in checkpoint.items() if name not in ("state_dict", "meta")}
     files: dict[str, Writer] = {rank_file(runner.rank): _torch_writer(_rank_state(runner))}
     if runner.rank == 0:
         buffers = named_buffers(runner.model)
         raw = {name: value for name, value in live.items() if name not in buffers and exported[name] is not value}
-        training = _training_state(runner, raw)
+        training = {**_training_state(runner, raw), "extra": extra}
+        assert_plain(extra, "what a hook has put into the checkpoint,")
         assert_plain(training["hooks"], "the state of hook")
         assert_plain(training["optim_wrapper"], "the state of optim_wrapper")
         assert_plain(training["param_schedulers"], "the state of param_scheduler")
@@ -97,10 +102,23 @@ def _training_state(runner: Runner, raw: dict[str, torch.Tensor]) -> dict[str, A
 
 def _rank_state(runner: Runner) -> dict[str, Any]:
     return {
+        "infos": _plain_infos(runner),
         "rng": get_rng_state(),
         "buffers": {name: buffer.detach().clone() for name, buffer in named_buffers(runner.model).items()},
         "message_hub": runner.message_hub.state_dict(),
     }
+
+
+def _plain_infos(runner: Runner) -> dict[str, Any]:
+    """The infos of the message hub that can be saved; a warning for each other."""
+    infos = {}
+    for name, value in runner.message_hub.saved_infos().items():
+        try:
+            assert_plain(value, f"message_hub info {name!r}")
+            infos[name] = value
+        except CheckpointError as error:
+            runner.publish.warn_once(f"not saved: {error}; or update_info(..., resumed=False)")
+    return infos
 
 
 def restore(runner: Runner, checkpoint: Checkpoint) -> None:
@@ -128,13 +146,15 @@ def restore(runner: Runner, checkpoint: Checkpoint) -> None:
     _restore_rank(runner, checkpoint)
     records = json.loads(checkpoint.read(RECORDS_FILE))
     runner.publish.recent.extend(Record(**record) for record in records)
-    runner.call_hook("after_load_checkpoint", checkpoint={"state_dict": exported, "facts": checkpoint.facts})
+    known = {"state_dict": exported, "meta": checkpoint.facts, "facts": checkpoint.facts}
+    runner.call_hook("after_load_checkpoint", checkpoint={**training.get("extra", {}), **known})
 
 
 def _restore_rank(runner: Runner, checkpoint: Checkpoint) -> None:
     world_size = checkpoint.facts["world_size"]
     own = load_torch(checkpoint, rank_file(runner.rank % world_size))
     load_buffers(runner.model, own["buffers"])
+    runner.message_hub.update_info_dict(own.get("infos", {}))
     if world_size == runner.world_size:
         runner.message_hub.load_state_dict(own["message_hub"])
         set_rng_state(own["rng"])

@@ -49,4 +49,4 @@ class IterTimerHook(Hook):
             self._seconds += seconds
             self._iters += 1
             eta = self._seconds / self._iters * (runner.max_iters - runner.iter - 1)
-            runner.message_hub.update_info("eta", eta)
+            runner.message_hub.update_info("eta", eta, resumed=False)

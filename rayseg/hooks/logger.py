@@ -85,7 +85,7 @@ class LoggerHook(Hook):
         """Publish when the interval is full."""
         is_last = self.is_last_train_iter(runner) and not self.ignore_last
         if is_last or self.every_n_train_iters(runner, self.interval):
-            numbers = self.train_numbers(runner)
+            numbers = {**_notes(runner, "train"), **self.train_numbers(runner)}
             runner.publish.scalars("train", runner.iter + 1, numbers)
             self._warn_of_no_number(runner, numbers.get("loss", 0.0))
 
@@ -94,14 +94,14 @@ class LoggerHook(Hook):
         assert runner.val_loop is not None
         if metrics is not None:
             _write_confusion(runner, runner.val_loop)
-            runner.publish.scalars("val", runner.iter, dict(metrics))
+            runner.publish.scalars("val", runner.iter, {**_notes(runner, "val"), **metrics})
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Publish the metrics of a test."""
         assert runner.test_loop is not None
         if metrics is not None:
             _write_confusion(runner, runner.test_loop)
-            runner.publish.scalars("test", runner.iter, dict(metrics))
+            runner.publish.scalars("test", runner.iter, {**_notes(runner, "test"), **metrics})
 
     def _warn_of_no_number(self, runner: Runner, loss: float) -> None:
         if not math.isfinite(loss) and not self._has_warned:
@@ -149,6 +149,11 @@ def _write_confusion(runner: Runner, loop: ValLoop) -> None:
     matrix = next((metric.confusion.matrix for metric in loop.evaluator if hasattr(metric, "confusion")), None)
     if runner.rank == 0 and matrix is not None:
         write_confusion(runner.work_dir, loop.mode, runner.iter, runner.metainfo["classes"], matrix.tolist())
+
+
+def _notes(runner: Runner, mode: str) -> dict[str, float]:
+    """What was noted for this line alone; means over the ranks that noted it."""
+    return mean_over_ranks(runner.message_hub.take_notes(mode), runner.control.group)
 
 
 def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:

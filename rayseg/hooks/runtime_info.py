@@ -18,26 +18,26 @@ class RuntimeInfoHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Note what the run is."""
         hub = runner.message_hub
-        hub.update_info("experiment_name", runner.cfg.get("experiment_name"))
-        hub.update_info("seed", runner.seed)
+        hub.update_info("experiment_name", runner.cfg.get("experiment_name"), resumed=False)
+        hub.update_info("seed", runner.seed, resumed=False)
 
     def before_train(self, runner: Runner) -> None:
         """Note how far the run goes and where it stands."""
         hub = runner.message_hub
-        hub.update_info("max_iters", runner.max_iters)
-        hub.update_info("max_epochs", runner.max_epochs)
-        hub.update_info("iter", runner.iter)
-        hub.update_info("epoch", runner.epoch)
-        hub.update_info("dataset_meta", runner.metainfo)
+        hub.update_info("max_iters", runner.max_iters, resumed=False)
+        hub.update_info("max_epochs", runner.max_epochs, resumed=False)
+        hub.update_info("iter", runner.iter, resumed=False)
+        hub.update_info("epoch", runner.epoch, resumed=False)
+        hub.update_info("dataset_meta", runner.metainfo, resumed=False)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Note the epoch."""
-        runner.message_hub.update_info("epoch", runner.epoch)
+        runner.message_hub.update_info("epoch", runner.epoch, resumed=False)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: DataBatch = None) -> None:
         """Note the iteration and the learning rate it will use."""
         hub = runner.message_hub
-        hub.update_info("iter", runner.iter)
+        hub.update_info("iter", runner.iter, resumed=False)
         hub.update_scalar("train/lr", runner.optim_wrapper.param_groups[0]["lr"])
 
     def after_train_iter(

@@ -12,7 +12,7 @@ import numpy as np
 from rayseg.core import distributed
 from rayseg.core.sample import PixelData, SegSample
 from rayseg.data.decode import read_image
-from rayseg.data.drawing import draw_overlay
+from rayseg.data.drawing import draw_overlay, side_by_side
 from rayseg.engine.hook import DataBatch, Hook, Outputs
 from rayseg.metrics.confusion_matrix import class_iou
 from rayseg.tracking.files import replace_file
@@ -220,8 +220,6 @@ def picture_of(sample: SegSample, metainfo: dict[str, Any], alpha: float = 0.5) 
 
     The image is read from its file and must have the label's size, as stored images have.
     """
-    from PIL import Image
-
     assert sample.pred_sem_seg is not None, "nothing is predicted yet"
     maps = [sample.pred_sem_seg] if sample.gt_sem_seg is None else [sample.gt_sem_seg, sample.pred_sem_seg]
     image = np.asarray(read_image(sample.img_path))
@@ -236,12 +234,7 @@ def picture_of(sample: SegSample, metainfo: dict[str, Any], alpha: float = 0.5) 
         )
         for part in maps
     ]
-    sheet = Image.new("RGB", (sum(o.width for o in overlays), max(o.height for o in overlays)), "white")
-    left = 0
-    for overlay in overlays:
-        sheet.paste(overlay, (left, 0))
-        left += overlay.width
-    return sheet
+    return side_by_side(overlays)
 
 
 def _open_window(picture: Image, title: str, seconds: float) -> None:

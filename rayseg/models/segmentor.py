@@ -95,6 +95,14 @@ class Segmentor(nn.Module):
         self.align_corners = align_corners
         self.notes = [*self.data_preprocessor.notes, *self._notes_on_ranks()]
 
+    @property
+    def backbone(self) -> nn.Module:
+        """The network's part of that name, or ``encoder``, as smp calls it: what MM's users freeze and scale."""
+        found = next((part for name in ("backbone", "encoder") if (part := getattr(self.net, name, None))), None)
+        if not isinstance(found, nn.Module):
+            raise AttributeError(f"model.backbone: {type(self.net).__name__} has no backbone and no encoder")
+        return found
+
     def _build_preprocessor(self, config: Any) -> SegDataPreProcessor:
         if config is None or isinstance(config, Mapping):
             config = {"type": "SegDataPreProcessor", **(config or {})}

@@ -10,6 +10,7 @@ from torch import nn
 from rayseg.core.distributed import unwrap
 from rayseg.core.errors import ConfigError
 from rayseg.core.registries import OPTIM_CONSTRUCTORS
+from rayseg.optim.late_gradients import allow_late_gradients
 from rayseg.optim.wrapper import OptimWrapper
 
 
@@ -39,4 +40,5 @@ def build_optim_wrapper(model: nn.Module, cfg: Any) -> OptimWrapper:
             f"optim_wrapper.constructor: {name!r}, called with the model, gave a {type(wrapper).__name__}; "
             "expected an OptimWrapper"
         )
+    allow_late_gradients(wrapper.optimizer)
     return wrapper

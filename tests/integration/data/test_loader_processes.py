@@ -42,6 +42,20 @@ def say_signals(image: Any, mask: Any) -> tuple[Any, Any]:
     return image, mask
 
 
+def to_zero(image: Any, mask: Any) -> tuple[Any, Any]:
+    return torch.zeros_like(image), mask
+
+
+class ToValue:
+    """Whose value a hook changes in place."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __call__(self, image: Any, mask: Any) -> tuple[Any, Any]:
+        return torch.full_like(image, self.value), mask
+
+
 def die(image: Any, mask: Any) -> tuple[Any, Any]:
     if multiprocessing.parent_process() is not None:
         os._exit(3)
@@ -187,3 +201,27 @@ def test_batches_for_a_gpu_are_pinned(folder, workers) -> None:
     assert all(label.is_pinned() for label in labels)
     assert {label.untyped_storage().data_ptr() for label in labels} == {labels[0].untyped_storage().data_ptr()}
     loader.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("change", ["pipeline", "transforms", "refresh"])
+def test_a_changed_pipeline_holds_from_the_next_batch_on(folder, workers: int, change: str) -> None:
+    """Batches that are ready were made by the old one, and are made again: nothing is skipped or repeated."""
+    config = folder(pipeline=[ToValue(7)])
+    loader, plain = train_loader(config, workers), train_loader(config, 0)
+    stream, expected = iter(loader), iter(plain)
+    batches = [next(stream) for _ in range(2)]
+    if change == "pipeline":
+        loader.dataset.pipeline = type(loader.dataset.pipeline)([to_zero], 255, False)
+    elif change == "transforms":
+        loader.dataset.pipeline.transforms[:] = [to_zero]
+    else:
+        loader.dataset.pipeline.transforms[0].value = 0
+        loader.refresh()
+    batches += [next(stream) for _ in range(2)]
+    values = [sorted({int(value) for image in batch["inputs"] for value in image.unique()}) for batch in batches]
+    names = [[sample.metainfo["index"] for sample in batch["data_samples"]] for batch in batches]
+    same = [[sample.metainfo["index"] for sample in next(expected)["data_samples"]] for _ in range(4)]
+    loader.close()
+    assert values == [[7], [7], [0], [0]]
+    assert names == same

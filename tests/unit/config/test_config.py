@@ -32,9 +32,22 @@ def test_keys_are_read_as_attributes() -> None:
     assert config.model.loss[0].a[0].b == 1
     with pytest.raises(AttributeError, match="no key 'nett'; did you mean 'net'"):
         _ = config.model.nett
-    with pytest.raises(AttributeError, match=r"write \['net'\] = \.\.\. instead"):
-        config.model.net = 3
     assert not hasattr(config, "missing")
+
+
+def test_keys_are_set_and_deleted_as_attributes() -> None:
+    config = Config.from_dict(dict(model=dict(net=dict(depth=3))))
+    config.model.net.depth = 4
+    config.model.loss = [dict(a=1)]
+    config.resume = True
+    del config.model.net
+    assert config == dict(model=dict(loss=[dict(a=1)]), resume=True)
+    assert config.model.loss[0].a == 1
+    with pytest.raises(AttributeError, match="no key 'nett'"):
+        del config.model.nett
+    for name in ("items", "filename"):
+        with pytest.raises(AttributeError, match=rf"'{name}' is an attribute of every config; write \['{name}'\]"):
+            setattr(config, name, 3)
 
 
 def test_what_is_put_in_becomes_part_of_the_tree() -> None:
@@ -73,6 +86,33 @@ def test_copies_know_where_values_came_from(write: Write, duplicate: object) -> 
         "b.py", "a.py", "command line", "default",
     ]  # fmt: skip
     assert again.tune == choice([1, dict(a=2)])
+
+
+def test_mm_names_for_reading_changing_and_writing(write: Write, tmp_path: Path) -> None:
+    config = Config.fromfile(write({"a.py": "model = dict(net=dict(depth=1))\ncustom_hooks = [dict(type='H', n=1)]"}))
+    config.merge_from_dict({"model.net": dict(width=2), "custom_hooks.0.n": 5, "train_cfg.max_iters": 7})
+    expected = dict(
+        model=dict(net=dict(depth=1, width=2)), custom_hooks=[dict(type="H", n=5)], train_cfg=dict(max_iters=7)
+    )
+    assert config == expected
+    assert config.get("train_cfg").max_iters == 7
+    assert config.get("val_cfg", "none") == "none"
+    assert config.dump(tmp_path / "b.py") == config.pretty_text == (tmp_path / "b.py").read_text()
+    assert Config.fromfile("b.py") == expected
+    with pytest.raises(ConfigError, match=r"ends in \.py, found b\.yaml"):
+        config.dump("b.yaml")
+    with pytest.raises(ConfigError, match="custom_hooks is a list; expected an index"):
+        config.merge_from_dict({"custom_hooks.1.n": 5})
+
+
+def test_scopes_are_dropped(write: Write) -> None:
+    text = "model = dict(_scope_='mmseg', type='S', net=[dict(_scope_='mmseg')])\n_scope_ = 'mmseg'"
+    for config in (
+        load_config(write({"a.py": text})),
+        Config.from_dict(dict(_scope_="x", model=dict(_scope_="x", type="S", net=[{}]))),
+    ):
+        assert config == dict(model=dict(type="S", net=[{}]))
+    assert load_config("a.py", ["model.net=dict(_scope_=mmseg, a=1)"]).model.net == dict(a=1)
 
 
 def test_equality_is_that_of_values(write: Write) -> None:

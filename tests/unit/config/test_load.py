@@ -19,23 +19,23 @@ def test_bases_merge_in_order_and_children_win(write: Write) -> None:
     path = write(
         {
             "_base_/model.py": "model = dict(type='Segmentor', net=dict(type='Net', depth=1), loss=[1, 2])",
-            "_base_/more.yaml": "model: {net: {depth: 2}}\nresume: true",
+            "_base_/more.yaml": "model: {net: {height: 2}}\nresume: true",
             "mid.py": "_base_ = ['_base_/model.py', '_base_/more.yaml']\nmodel = dict(net=dict(width=3.0))",
             "sub/leaf.py": "_base_ = '../mid.py'\nmodel = dict(loss=[3])\nload_from = 'x.pth'",
         }
     )
     config = load_config(path)
     assert config == {
-        "model": {"type": "Segmentor", "net": {"type": "Net", "depth": 2, "width": 3.0}, "loss": [3]},
+        "model": {"type": "Segmentor", "net": {"type": "Net", "depth": 1, "height": 2, "width": 3.0}, "loss": [3]},
         "resume": True,
         "load_from": "x.pth",
     }
     assert config.filename == Path("sub/leaf.py").absolute()
-    origins = {key: config.origin(f"model.{key}") for key in ("type", "net.type", "net.depth", "net.width", "loss.0")}
+    origins = {key: config.origin(f"model.{key}") for key in ("type", "net.type", "net.height", "net.width", "loss.0")}
     assert origins == {
         "type": "_base_/model.py",
         "net.type": "_base_/model.py",
-        "net.depth": "_base_/more.yaml",
+        "net.height": "_base_/more.yaml",
         "net.width": "mid.py",
         "loss.0": "sub/leaf.py",
     }
@@ -107,6 +107,39 @@ def test_edits_of_the_child_do_not_reach_the_base(write: Write) -> None:
     assert config.custom_hooks == [dict(a=1)]
     assert config.model.net.depth == 1
     assert config.trackers == dict(mine=[dict(a=2), 3], again=[dict(a=1)])
+
+
+EDIT = "a.py:2: {!r} would change a copy of the base's value and be lost; write hooks = _base_.hooks first, and change hooks"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "_base_.hooks[0] = 1",
+        "_base_.hooks[0]['a'] += 1",
+        "del _base_['hooks'][0]",
+        "_base_.hooks[0].a = 2",
+        "_base_.hooks.append(3)",
+    ],
+)
+def test_edits_that_would_be_lost(write: Write, edit: str) -> None:
+    path = write({"base.py": "hooks = [dict(a=1)]", "a.py": f"_base_ = 'base.py'\n{edit}"})
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value) == EDIT.format(edit)
+
+
+def test_variables_of_the_environment(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYSEG_ROOT", "/data")
+    monkeypatch.setenv("RAYSEG_EMPTY", "")
+    text = (
+        "work_dir = '{{$RAYSEG_ROOT:/default}}/runs'\nload_from = '{{ $RAYSEG_UNSET:a/b:c }}'\n"
+        "train_cfg = dict(max_iters={{'$RAYSEG_ITERS:80'}}, val_interval={{$RAYSEG_EMPTY:5}})"
+    )
+    config = load_config(write({"a.py": text, "b.yaml": "_base_: a.py\nlauncher: '{{$RAYSEG_ROOT:x}}'"}))
+    assert config == dict(
+        work_dir="/data/runs", load_from="a/b:c", train_cfg=dict(max_iters=80, val_interval=5), launcher="/data"
+    )
 
 
 def test_predefined_variables(write: Write, tmp_path: Path) -> None:
@@ -238,8 +271,8 @@ def test_unknown_sections_of_yaml_are_kept_for_the_checker(write: Write) -> None
         ({"b.py": "model = dict(net=1)", "a.py": "_base_ = 'b.py'\nx = '{{_base_.model.nett}}'"}, "a.py:2: _base_.model.nett: model has no 'nett'; did you mean 'net'?"),
         ({"b.py": "model = dict(net=1)", "a.py": "_base_ = 'b.py'\nx = 'a{{_base_.model}}'"}, "a.py:2: _base_.model is a dict and cannot stand inside a text"),
         ({"b.py": "model = [1]", "a.yaml": "_base_: b.py\nresume: '{{_base_.model.1}}'"}, "a.yaml: resume: _base_.model.1: model has 1 items and no '1'"),
-        ({"b.py": "model = dict(net=1)", "a.py": "_base_ = 'b.py'\n_base_.model.net = 2"}, "a.py:2: AttributeError: keys are read, not set, as attributes; write ['net'] = ... instead"),
-        ({"b.py": "model = dict(net=1)", "a.py": "_base_ = 'b.py'\n_base_.model = 2"}, "a.py:2: AttributeError: _base_ cannot be changed; write model = ... instead"),
+        ({"b.py": "model = dict(net=1)", "a.py": "_base_ = 'b.py'\n_base_.model.net = 2"}, "a.py:2: '_base_.model.net = 2' would change a copy of the base's value and be lost; write model = _base_.model first, and change model"),
+        ({"b.py": "model = dict(net=1)", "a.py": "_base_ = 'b.py'\n_base_.model = 2"}, "a.py:2: '_base_.model = 2' would change a copy of the base's value and be lost; write model = _base_.model first, and change model"),
         ({"a.py": "from rayseg.search import uniform\nx = 1\nlr = uniform(2, 1)"}, "a.py:3: uniform(2, 1): low must be below high"),
         ({"a.yaml": "model: {lr: {$search: uniform, low: 2, high: 1}}"}, "a.yaml: model: uniform(2, 1): low must be below high"),
         ({"a.yaml": "a: 1\nb: [1\nc: 2"}, "a.yaml:3: YAML: expected ',' or ']', but got ':'"),
@@ -248,8 +281,11 @@ def test_unknown_sections_of_yaml_are_kept_for_the_checker(write: Write) -> None
         ({"a.yaml": "a: !!python/object/apply:os.getcwd []"}, "a.yaml:1: YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd'"),
         ({"a.json": '{\n"a": 1,}'}, "a.json:2: JSON: Expecting property name enclosed in double quotes"),
         ({"a.json": '{"a": 1, "a": 2}'}, "a.json: key 'a' is given twice"),
-        ({"a.py": "x = '{{$DATA:x}}'"}, "a.py: found {{$DATA:x}}; an environment variable is written '${env:DATA}' here"),
-        ({"a.py": "from mmengine.config import read_base"}, "a.py:1: ModuleNotFoundError: No module named 'mmengine'; MM's pure-Python configs are not read, name the base files in _base_ instead"),
+        ({"a.py": "x = '{{$DATA}}'"}, "a.py: found {{$DATA}}; write {{$DATA:default}}, or '${env:DATA}' for a secret"),
+        ({"a.py": "x = '{{$RAYSEG_UNSET:}}/y'"}, "a.py: found {{$RAYSEG_UNSET:}}; the environment variable RAYSEG_UNSET is not set, and there is no default"),
+        ({"a.py": "x = '{{ fileDirnam }}'"}, "a.py: found {{ fileDirnam }}; there are fileDirname, fileBasename, fileBasenameNoExtension, fileExtname; did you mean 'fileDirname'?"),
+        ({"a.py": "_base_ = 'mmseg::x/y.py'"}, "a.py: _base_: 'mmseg::x/y.py' names a file of an installed package, which is not read; copy it and name the copy"),
+        ({"a.py": "from mmengine.config import read_base"}, "a.py:1: MM's lazy style (read_base) is not read; name the base files in _base_ = [...] instead"),
     ],
 )  # fmt: skip
 def test_bad_files(write: Write, files: dict[str, str], message: str) -> None:
@@ -282,6 +318,59 @@ def test_a_base_that_two_files_share_is_no_cycle(write: Write) -> None:
         }
     )
     assert load_config(path) == dict(resume=True, launcher="b")
+
+
+def test_two_bases_that_set_a_key_differently(write: Write) -> None:
+    path = write(
+        {
+            "b.py": "model = dict(type='A', net=dict(depth=1), loss=[1])\nresume = True",
+            "c.yaml": "model: {type: A, net: 3, loss: [2]}\nresume: true",
+            "d.py": "_base_ = ['b.py', 'c.yaml']\nmodel = dict(net=1)",
+        }
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    advice = "; take it out of one of them, or let one be based on the other"
+    assert str(error.value).splitlines() == [
+        f"d.py: model.net: two bases set it, b.py to dict(depth=1) and c.yaml to 3{advice}",
+        f"d.py: model.loss: two bases set it, b.py to [1] and c.yaml to [2]{advice}",
+    ]
+
+
+def test_a_base_that_undoes_what_another_changed(write: Write) -> None:
+    path = write(
+        {
+            "common.py": "resume = True\ntrain_cfg = dict(max_iters=1)",
+            "b.py": "_base_ = 'common.py'\nresume = False",
+            "c.py": "_base_ = 'common.py'\nlauncher = 'c'",
+            "a.py": "_base_ = ['b.py', 'c.py']",
+        }
+    )
+    with pytest.raises(ConfigError, match=r"^a\.py: resume: two bases set it, b\.py to False and common\.py to True; "):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        ("crop = (3, 3)\nload_from = str(crop)", None),
+        ("load_from = _base_.norm['type']", None),
+        ("load_from = str(_base_.crop)", "a.py:2: _base_.crop: two bases set it to different values, b.py and c.py"),
+        (
+            "x = 1\nload_from = '{{_base_.crop.0}}'",
+            "a.py:3: _base_.crop: two bases set it to different values, b.py and c.py",
+        ),
+    ],
+)
+def test_a_helper_of_two_bases(write: Write, use: str, message: str | None) -> None:
+    helpers = "crop = ({0}, {0})\nnorm = dict(type='BN')\nwork_dir = 'w'"
+    path = write({"b.py": helpers.format(1), "c.py": helpers.format(2), "a.py": f"_base_ = ['b.py', 'c.py']\n{use}"})
+    if message is None:
+        assert load_config(path).load_from in ("(3, 3)", "BN")
+        return
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value) == message
 
 
 def test_an_empty_file_is_an_empty_config(write: Write) -> None:

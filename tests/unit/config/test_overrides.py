@@ -35,6 +35,14 @@ from tests.unit.config.conftest import Write  # isort: skip
         ("1,2", (1, 2)),
         ("(1, 'x')", (1, "x")),
         ("[land, water]", ["land", "water"]),
+        ("[(1,2),(3,4)]", [(1, 2), (3, 4)]),
+        ("[(a,b),(c,d)]", [("a", "b"), ("c", "d")]),
+        ("[(1, 2, 3), [a, b], c]", [(1, 2, 3), ["a", "b"], "c"]),
+        ("[data/x, b-c, 'd, e', 2]", ["data/x", "b-c", "d, e", 2]),
+        ("(s3://b/x, [k-1, {'a': 1}])", ("s3://b/x", ["k-1", {"a": 1}])),
+        ("[a b]", ["a b"]),
+        ("[1 + x,]", ["1 + x"]),
+        ("(a) and (b", "(a) and (b"),
         ("{'a.b': [1]}", {"a.b": [1]}),
         ("dict(type=SGD, lr=.1, betas=(0.9, 1))", dict(type="SGD", lr=0.1, betas=(0.9, 1))),
         ("[dict(type=a.b)]", [dict(type="a.b")]),
@@ -67,9 +75,15 @@ def test_bad_search_calls(text: str, message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("text", ["dict(a=b-c)", "[data/x]", "dict(**x)", "choice([1 + x])"])
+@pytest.mark.parametrize("text", ["dict(a=b-c)", "{x-y: 1}", "dict(**x)", "choice([1 + x])", "[dict(a=b-c)]"])
 def test_containers_that_are_no_literals(text: str) -> None:
     with pytest.raises(ConfigError, match="put quotes around the texts in it"):
+        parse_value(text)
+
+
+@pytest.mark.parametrize("text", ["[a, (b c]", "[a-b), (c]", "['a, b-c]"])
+def test_brackets_and_quotes_that_do_not_match(text: str) -> None:
+    with pytest.raises(ConfigError, match="do not match"):
         parse_value(text)
 
 

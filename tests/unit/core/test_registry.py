@@ -149,3 +149,34 @@ def test_every_short_name_means_a_class(registry: Registry) -> None:
     names = [name for name, target in registry._names.items() if isinstance(target, str)]
     for name in names:
         assert registry.resolve(name).__name__ == name
+
+
+def test_the_ways_to_register() -> None:
+    registry = Registry("box")
+    assert registry.register_module(Box) is Box
+    assert registry.register_module(["Big", "Wide"], module=Box) is Box
+    assert registry.register_module(name="Other")(Open) is Open
+    assert [registry.get(name) for name in ("Box", "Big", "Wide", "Other", "Open")] == [Box, Box, Box, Open, None]
+    assert "Wide" in registry
+    assert "Open" not in registry
+
+
+def test_a_taken_name_is_refused_until_forced() -> None:
+    registry = boxes()
+    registry.register_module(module=Box)  # the same class again changes nothing
+    with pytest.raises(KeyError, match=r"box 'Box' is already registered; pass force=True"):
+        registry.register_module("Box", module=Open)
+    registry.register_module("Box", True, Open)
+    assert registry.resolve("Box") is Open
+
+
+def test_mm_scopes_change_nothing() -> None:
+    registry = boxes()
+    assert registry.resolve("mmseg.Box") is Box
+    assert registry.build({"_scope_": "mmseg", "type": "mmengine.Box", "width": 2}).width == 2
+    with pytest.raises(UnknownNameError) as error:
+        registry.resolve("mmseg.Bx")
+    expected = "unknown box 'Bx'; did you mean 'Box'? ('mmseg.' before a name is MM's scope, which changes nothing)"
+    assert str(error.value) == expected
+    with pytest.raises(UnknownNameError, match=r"no module named 'mmseg'"):
+        registry.resolve("mmseg.models.Box")

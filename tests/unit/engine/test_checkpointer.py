@@ -14,7 +14,7 @@ from tests.unit.engine.training import At, Spy, build, hooks, iterations, train
 
 
 def saving(at: int, pin: str | None = None) -> At:
-    return At("after_train_iter", at - 1, lambda runner: runner.save_checkpoint(pin))
+    return At("after_train_iter", at - 1, lambda runner: runner.save_checkpoint(pin=pin))
 
 
 def sections(max_iters: int = 6, **checkpoint: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_a_pin_of_what_is_staged_or_committed_saves_nothing_again(tmp_path: Path
     for asked_in_validation_of, control in ((4, 2), (4, 100)):
         work_dir = tmp_path / str(control)
         spy = Spy()
-        pinning = At("after_val", asked_in_validation_of, lambda runner: runner.save_checkpoint("mine"))
+        pinning = At("after_val", asked_in_validation_of, lambda runner: runner.save_checkpoint(pin="mine"))
         run = train(
             work_dir,
             pinning,

@@ -87,7 +87,7 @@ def test_a_hook_may_replace_what_is_exported_and_the_run_goes_on_with_its_own(tm
 def test_a_ranks_file_holds_generators_buffers_and_windows(tmp_path: Path) -> None:
     run = train(tmp_path, train_cfg=iterations(3))
     own = state.load_torch(last(run), "rank_0000.pt")
-    assert set(own) == {"rng", "buffers", "message_hub"}
+    assert set(own) == {"rng", "buffers", "message_hub", "infos"}
     assert set(own["buffers"]) == {f"net.encoder.1.{n}" for n in ("running_mean", "running_var", "num_batches_tracked")}
     assert set(own["rng"]) == {"python", "numpy", "torch", "cuda"}
     assert len(own["message_hub"]["scalars"]["train/loss"]) == 3
