@@ -11,7 +11,6 @@ import torch.distributed as dist
 from rayseg.core import distributed
 from rayseg.core.errors import CheckpointError
 
-
 NEVER = 2**62
 
 

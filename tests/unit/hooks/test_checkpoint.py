@@ -10,7 +10,8 @@ import pytest
 
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import Hook
-from rayseg.hooks.checkpoint import CheckpointHook, guess_rule, is_better
+from rayseg.hooks.checkpoint import CheckpointHook
+from rayseg.hooks.rules import guess_rule, is_better
 from tests.unit.engine.training import Run, build, epochs, hooks, iterations, train
 
 
