@@ -88,8 +88,8 @@ class NonFiniteGuardHook(Hook):
         runner.control.alarms.append(self)
         optimizer = runner.optim_wrapper.optimizer
         self._handles = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
+            optimizer.register_step_pre_hook(self._look_at_step),
+            optimizer.register_step_post_hook(self._release),
         ]
         if self.policy == "skip":
             self._live = list(named_buffers(runner.model).values())
@@ -107,7 +107,7 @@ class NonFiniteGuardHook(Hook):
             for kept, live in zip(self._kept, self._live, strict=True):
                 kept.copy_(live)
 
-    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    def _look_at_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Measure the gradients, as they are for the step."""
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None:  # a fused optimizer with a loss scale, which leaves the step out itself
@@ -120,7 +120,7 @@ class NonFiniteGuardHook(Hook):
             self._bad = ~torch.isfinite(self._norm)
             leave_out(optimizer, self._bad)
 
-    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    def _release(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self.policy == "skip" and self._norm is not None and hasattr(optimizer, "found_inf"):
             del optimizer.found_inf
 
