@@ -12,7 +12,7 @@ def _names(module: str, *names: str) -> dict[str, str]:
 HOOKS = Registry(
     "hook",
     {
-        "CheckInvalidLossHook": "rayseg.hooks.nonfinite.NonFiniteGuardHook",
+        "CheckInvalidLossHook": "rayseg.hooks.nonfinite.CheckInvalidLossHook",
         "CheckpointHook": "rayseg.hooks.checkpoint.CheckpointHook",
         "DistSamplerSeedHook": "rayseg.hooks.sampler_seed.DistSamplerSeedHook",
         "EMAHook": "rayseg.hooks.ema.EMAHook",

@@ -55,7 +55,6 @@ class NonFiniteGuardHook(Hook):
             the buffers as they were before, and warns. The device decides with a fused optimizer; with another one
             each step waits for it.
         max_in_a_row: so many steps left out one after another end the run.
-        interval: of mmdetection's CheckInvalidLossHook; ``env_cfg.control_interval`` says here how often is judged.
     """
 
     priority = "VERY_HIGH"
@@ -64,7 +63,6 @@ class NonFiniteGuardHook(Hook):
         self,
         policy: Literal["stop", "skip"] = "stop",
         max_in_a_row: Annotated[int, at_least(1)] = 10,
-        interval: int | None = None,
     ) -> None:
         self.policy = policy
         self.max_in_a_row = max_in_a_row
@@ -79,8 +77,6 @@ class NonFiniteGuardHook(Hook):
         self._live: list[Tensor] = []
         self._kept: list[Tensor] = []
         self._handles: list[Any] = []
-        if interval is not None:
-            self.notes = ("interval changes nothing: env_cfg.control_interval says how often the loss is judged",)
 
     def before_train(self, runner: Runner) -> None:
         """Begin to watch the optimizer's steps."""
@@ -195,6 +191,20 @@ class NonFiniteGuardHook(Hook):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the counts."""
         self.skipped, self._in_a_row = state["skipped"], state["in_a_row"]
+
+
+class CheckInvalidLossHook(NonFiniteGuardHook):
+    """NonFiniteGuardHook under the name and with the argument that mmdetection's users know.
+
+    Args:
+        interval: ``env_cfg.control_interval`` says here how often is judged, so it changes nothing.
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        super().__init__(policy="stop")
+        self.notes = (
+            "CheckInvalidLossHook.interval changes nothing: the loss is judged at each env_cfg.control_interval",
+        )
 
 
 def leave_out(optimizer: Optimizer, bad: Tensor) -> None:

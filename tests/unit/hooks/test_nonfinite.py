@@ -67,7 +67,9 @@ def test_stop_ends_the_run_and_saves_nothing_bad(tmp_path: Path, clip: Any) -> N
 
 def test_the_name_that_mmdetection_has(tmp_path: Path) -> None:
     run = guarded(tmp_path, Poison((0,)), guard={"type": "CheckInvalidLossHook", "interval": 50})
-    assert "env_cfg.control_interval says how often" in next(note for hook in run.runner.hooks for note in hook.notes)
+    assert "CheckInvalidLossHook.interval changes nothing" in next(
+        note for hook in run.runner.hooks for note in hook.notes
+    )
     with pytest.raises(RaysegError, match="iteration 1: the loss is nan"):
         run.runner.train()
 
