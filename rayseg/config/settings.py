@@ -135,6 +135,8 @@ class LogProcessorSettings:
         by_epoch: print epochs or iterations; what the training loop counts in when None.
         custom_cfg: MM's list of ``dict(data_src, method_name, window_size, log_name)``.
         num_digits: digits after the point on the terminal and in the log.
+        log_with_hierarchy: MM's key; every line says its mode here, so it changes nothing.
+        mean_pattern: regular expression of the numbers that are smoothed; of the others the last value is taken.
         type: MM's key; there is one log processor.
     """
 
@@ -142,6 +144,8 @@ class LogProcessorSettings:
     by_epoch: bool | None = None
     custom_cfg: list[dict[str, Any]] = field(default_factory=list)
     num_digits: int = 4
+    log_with_hierarchy: bool = False
+    mean_pattern: str = r".*(loss|time|data_time|grad_norm).*"
     type: Literal["LogProcessor"] = "LogProcessor"
 
 

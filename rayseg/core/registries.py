@@ -12,13 +12,17 @@ def _names(module: str, *names: str) -> dict[str, str]:
 HOOKS = Registry(
     "hook",
     {
+        "CheckInvalidLossHook": "rayseg.hooks.nonfinite.CheckInvalidLossHook",
         "CheckpointHook": "rayseg.hooks.checkpoint.CheckpointHook",
         "DistSamplerSeedHook": "rayseg.hooks.sampler_seed.DistSamplerSeedHook",
         "EMAHook": "rayseg.hooks.ema.EMAHook",
+        "EarlyStoppingHook": "rayseg.hooks.early_stopping.EarlyStoppingHook",
         "EmptyCacheHook": "rayseg.hooks.empty_cache.EmptyCacheHook",
         "IterTimerHook": "rayseg.hooks.iter_timer.IterTimerHook",
         "LoggerHook": "rayseg.hooks.logger.LoggerHook",
+        "NonFiniteGuardHook": "rayseg.hooks.nonfinite.NonFiniteGuardHook",
         "ParamSchedulerHook": "rayseg.hooks.param_scheduler.ParamSchedulerHook",
+        "ProfilerHook": "rayseg.hooks.profiler.ProfilerHook",
         "RuntimeInfoHook": "rayseg.hooks.runtime_info.RuntimeInfoHook",
         "SegVisualizationHook": "rayseg.hooks.visualization.SegVisualizationHook",
         "SyncBuffersHook": "rayseg.hooks.sync_buffers.SyncBuffersHook",

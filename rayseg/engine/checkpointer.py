@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rayseg.core import distributed
 from rayseg.engine import state
 from rayseg.engine.checkpoint_store import Checkpoint, CheckpointStore, FileEntry
+from rayseg.engine.control import Agreement
 
 if TYPE_CHECKING:
     from rayseg.engine.runner import Runner
@@ -78,26 +79,33 @@ class Checkpointer:
         else:
             self._stage(here, pins)
 
-    def control_point(self) -> bool:
-        """Agree with the other ranks; commit what all have staged. Returns whether the run should stop.
+    def control_point(self) -> Agreement:
+        """Agree with the other ranks; commit what all have staged, unless an alarm forbids it; let alarms act.
 
         Raises:
             CheckpointError: a rank could not write, or the commit failed; on every rank.
+            RaysegError: an alarm ends the run; on every rank.
         """
         staged = self._staged
         failed = staged is not None and staged.error is not None
         stop = self.runner.host.stop_reason() is not None
         try:
             agreement = self.runner.control.agree(
-                stop=stop, staged_iter=-1 if staged is None else staged.iter, failed=failed
+                stop=stop,
+                staged_iter=-1 if staged is None else staged.iter,
+                failed=failed,
+                end=self.runner.loop.stop_training,
             )
         except Exception as error:
             if staged is not None and staged.error is not None:
                 raise staged.error from error
             raise
-        if agreement.staged:
+        if staged is not None and agreement.is_sound(staged.iter):
             self._commit()
-        return agreement.stop
+        self._staged = None
+        for alarm, finding in agreement.findings:
+            alarm.ring(finding)
+        return agreement
 
     def repin(self, checkpoint: Checkpoint) -> None:
         """Pin a checkpoint as its manifest says, in case the run was killed between its commit and its pins."""

@@ -5,10 +5,11 @@ Stage names and signatures are MMEngine's, so a hook written for it ports by cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rayseg.core.errors import ConfigError, did_you_mean
+from rayseg.core.errors import ConfigError, did_you_mean, edit_distance
 from rayseg.core.periods import due
 
 if TYPE_CHECKING:
@@ -75,17 +76,20 @@ class Hook:
     ``priority`` (a name or an int, lower runs first) is the default for the class; a config may override it.
     Within an iteration ``runner.iter`` is the number of *completed* iterations: 0 during the first.
 
+    ``notes`` are lines for ``--dry-run``, such as of an argument that changes nothing here.
+
     A subclass with a method that looks like a stage and is none (``after_train_itr``) is refused when it is defined.
     """
 
+    stages = STAGES
     priority: int | str = "NORMAL"
+    notes: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        known = {*STAGES, *FALLBACKS.values()}
-        for name in vars(cls):
-            if name.lstrip("_").startswith(("before_", "after_")) and name not in known:
-                raise ConfigError(f"{cls.__qualname__}.{name} is not a hook stage{did_you_mean(name, known)}")
+        for base in cls.__mro__:
+            if base is not Hook and base is not object:
+                _refuse_misspelt_stages(cls, vars(base))
 
     def check(self, runner: Runner) -> None:
         """Refuse a run that the hook does not suit, before anything is started; ``runner`` has its parts, no values.
@@ -214,6 +218,10 @@ class Hook:
         """Whether the iteration that is ending is an ``n``-th one of the run, counted from ``start``."""
         return due(runner.iter + 1, n, begin=start)
 
+    def every_n_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
+        """``every_n_train_iters`` under the name that it had before MMEngine."""
+        return self.every_n_train_iters(runner, n, start)
+
     def end_of_epoch(self, dataloader: Any, batch_idx: int) -> bool:
         """Whether ``batch_idx`` is the last batch of ``dataloader``."""
         return batch_idx + 1 == len(dataloader)
@@ -226,8 +234,50 @@ class Hook:
         """Whether the iteration that is ending is the run's last."""
         return runner.iter + 1 == runner.max_iters
 
+    def get_triggered_stages(self) -> list[str]:
+        """The stages at which this hook does anything, in the order of ``STAGES``."""
+        return [stage for stage in STAGES if overrides(self, stage)]
+
 
 def overrides(hook: Hook, stage: str) -> bool:
     """Whether a hook does anything at a stage, itself or through the stage's shared fallback."""
     names = [stage, FALLBACKS[stage]] if stage in FALLBACKS else [stage]
     return any(getattr(type(hook), name, None) is not getattr(Hook, name) or name in vars(hook) for name in names)
+
+
+def stage_arguments(stage: str) -> tuple[str, ...]:
+    """The names of what a stage is called with besides the runner; each is given by its name."""
+    if stage.endswith("_iter"):
+        return ("batch_idx", "data_batch", "outputs") if stage.startswith("after") else ("batch_idx", "data_batch")
+    if stage in ("after_val_epoch", "after_test_epoch"):
+        return ("metrics",)
+    return ("checkpoint",) if stage.endswith("_checkpoint") else ()
+
+
+def check_signature(hook: Hook, stage: str) -> None:
+    """See that a hook's method can be called at its stage.
+
+    Raises:
+        ConfigError: it cannot, with the signature that it should have.
+    """
+    arguments = stage_arguments(stage)
+    method = getattr(hook, stage)
+    try:
+        inspect.signature(method).bind(None, **dict.fromkeys(arguments))
+    except ValueError:  # nothing is known of the signature
+        return
+    except TypeError as error:
+        expected = ", ".join(("runner", *arguments))
+        raise ConfigError(
+            f"{type(hook).__qualname__}.{stage} cannot be called ({error}): its arguments are ({expected})"
+        ) from None
+
+
+def _refuse_misspelt_stages(cls: type[Hook], names: Iterable[str]) -> None:
+    known = {*STAGES, *FALLBACKS.values()}
+    for name in names:
+        if name in known or name in vars(Hook):
+            continue
+        begins_like_one = name.lstrip("_").startswith(("before_", "after_"))
+        if begins_like_one or any(edit_distance(name, stage) <= 2 for stage in STAGES):
+            raise ConfigError(f"{cls.__qualname__}.{name} is not a hook stage{did_you_mean(name, known)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rayseg.core.errors import ConfigError, RaysegError, did_you_mean
-from rayseg.engine.hook import STAGES, Hook, overrides, priority_number
+from rayseg.engine.hook import STAGES, Hook, check_signature, overrides, priority_number
 
 if TYPE_CHECKING:
     from rayseg.engine.runner import Runner
@@ -46,7 +46,7 @@ class HookList:
         """Add a hook. ``priority`` wins over the hook's own; a second hook of one class gets ``#2`` to its name.
 
         Raises:
-            ConfigError: not a Hook, or no such priority.
+            ConfigError: not a Hook, no such priority, or a stage that cannot be called with what it is given.
         """
         if not isinstance(hook, Hook):
             raise ConfigError(f"{type(hook).__name__} is not a hook: derive it from rayseg.Hook")
@@ -57,6 +57,8 @@ class HookList:
             count += 1
             unique = f"{base}#{count}"
         place = priority_number(hook.priority if priority is None else priority)
+        for stage in hook.get_triggered_stages():
+            check_signature(hook, stage)
         self._entries.append(Registered(unique, hook, place, len(self._entries)))
         self._entries.sort(key=lambda entry: entry.priority)
         # New lists: a hook may be registered by another one, while the old list is being gone through.

@@ -28,6 +28,8 @@ class TrainLoop:
         iter: completed iterations (global batches), also those before a resume.
         epoch: completed epochs.
         last_validated: the count (iterations or epochs) after which the last validation ran.
+        end_reason: why the training ends before its time, None if it does not.
+        end_agreed: all ranks know that it does.
     """
 
     by_epoch: bool
@@ -43,6 +45,8 @@ class TrainLoop:
         self.epoch = 0
         self.last_validated = 0
         self.stop_agreed = False
+        self.end_agreed = False
+        self.end_reason: str | None = None
         self._batches: Iterator[Any] | None = None
 
     @property
@@ -51,9 +55,28 @@ class TrainLoop:
         return self.stop_agreed and self.runner.optim_wrapper.at_boundary
 
     @property
+    def ended_early(self) -> bool:
+        """Whether all ranks agreed that the training is over and the accumulation window is closed."""
+        return self.end_agreed and self.runner.optim_wrapper.at_boundary
+
+    @property
     def finished(self) -> bool:
         """Whether no iteration is left."""
         raise NotImplementedError
+
+    def end_early(self, reason: str) -> None:
+        """Ask that the training ends, as finished: at the next control point, in an epoch loop after its epoch."""
+        self.end_reason = self.end_reason or reason
+
+    @property
+    def stop_training(self) -> bool:
+        """Whether this rank asked for the training's end; MM's hooks set it."""
+        return self.end_reason is not None
+
+    @stop_training.setter
+    def stop_training(self, wanted: bool) -> None:
+        if not self.end_agreed:
+            self.end_reason = (self.end_reason or "a hook set stop_training") if wanted else None
 
     @property
     def complete(self) -> bool:
@@ -97,21 +120,28 @@ class TrainLoop:
             runner.call_hook("after_train_iter", batch_idx=batch_idx, data_batch=data_batch, outputs=outputs)
         self.iter += 1
 
-    def boundary(self) -> None:
+    def boundary(self, *, is_control_point: bool = False) -> None:
         """Between two iterations: write a requested checkpoint; at control points commit it and learn of a stop."""
         checkpointer = self.runner.checkpointer
-        control_due = due(self.iter, self.runner.control_interval)
+        is_control_point |= due(self.iter, self.runner.control_interval) or self.validation_due or self.finished
         with self.runner.stopwatch.checkpoint:
             checkpointer.stage_if_requested()
-            stop = (control_due or self.validation_due or self.finished) and checkpointer.control_point()
-        if stop:
+            agreement = checkpointer.control_point() if is_control_point else None
+        if agreement is not None and agreement.stop:
             self.agree_to_stop()
+        if agreement is not None and agreement.end:
+            self._agree_to_end()
 
     def agree_to_stop(self) -> None:
         """All ranks know that the run is to stop."""
         if not self.stop_agreed:
             self.stop_agreed = True
             self.runner.publish.event("stopping", reason=self.runner.host.stop_reason() or "asked of another worker")
+
+    def _agree_to_end(self) -> None:
+        if not self.end_agreed:
+            self.end_agreed, self.end_reason = True, self.end_reason or "asked of another worker"
+            self.runner.publish.log(f"training ends before its time, after iteration {self.iter}: {self.end_reason}")
 
     def validate_if_due(self) -> None:
         """Run the validation that is due here; one that was broken off by a stop stays due."""
@@ -126,11 +156,11 @@ class TrainLoop:
             return
         self.last_validated, _ = self._validation_count()
         self.runner.model.train()
-        self.boundary()
+        self.boundary(is_control_point=True)
 
     def finish(self) -> None:
-        """At the end: a stopped run is saved where it stands, and what was staged is committed."""
-        if self.stopping:
+        """At the end: a run that ends before its time is saved where it stands, and what was staged is committed."""
+        if self.stopping or (self.ended_early and self._batches is not None):
             self.runner.checkpointer.request()
         with self.runner.stopwatch.checkpoint:
             self.runner.checkpointer.stage_if_requested()
@@ -175,8 +205,8 @@ class IterBasedTrainLoop(TrainLoop):
 
     @property
     def finished(self) -> bool:
-        """Whether ``max_iters`` is reached."""
-        return self.iter >= self.max_iters
+        """Whether ``max_iters`` is reached, or the end was agreed on."""
+        return self.iter >= self.max_iters or self.ended_early
 
     def _validation_count(self) -> tuple[int, int]:
         return self.iter, self.max_iters
@@ -217,8 +247,8 @@ class EpochBasedTrainLoop(TrainLoop):
 
     @property
     def finished(self) -> bool:
-        """Whether ``max_epochs`` is reached."""
-        return self.epoch >= self.max_epochs
+        """Whether ``max_epochs`` is reached, or the end was agreed on."""
+        return self.epoch >= self.max_epochs or self.ended_early
 
     def _validation_count(self) -> tuple[int, int]:
         return self.epoch, self.max_epochs
@@ -241,7 +271,7 @@ class EpochBasedTrainLoop(TrainLoop):
                     return
         runner.call_hook("after_train_epoch")
         self.epoch += 1
-        self.boundary()
+        self.boundary(is_control_point=True)
 
 
 class ValLoop:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 
 from rayseg.engine.current import current_runner
 
 Scalar = float | int | torch.Tensor
+Since = Literal["global", "epoch"]
 
 
 class ScalarHistory:
@@ -45,12 +47,71 @@ class ScalarHistory:
         return sum(values) / len(values)
 
     def min(self, window_size: int | None = None) -> float:
-        """Smallest of the last values."""
-        return min(self.last(window_size))
+        """Smallest of the last values; NaN if one of them is."""
+        return _extreme(min, self.last(window_size))
 
     def max(self, window_size: int | None = None) -> float:
-        """Largest of the last values."""
-        return max(self.last(window_size))
+        """Largest of the last values; NaN if one of them is."""
+        return _extreme(max, self.last(window_size))
+
+
+def _extreme(function: Callable[[list[float]], float], values: list[float]) -> float:
+    return math.nan if any(math.isnan(value) for value in values) else function(values)
+
+
+class Totals:
+    """Count, sum, minimum and maximum of all values, in constant memory; on the device where the values are there."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all values."""
+        self.count = 0
+        self.sum: Scalar = 0.0
+        self.smallest: Scalar = math.inf
+        self.largest: Scalar = -math.inf
+
+    def add(self, value: Scalar) -> None:
+        """Take one value in."""
+        if isinstance(value, torch.Tensor):
+            value = value.detach().reshape(()).double()
+            self.smallest = torch.minimum(torch.as_tensor(self.smallest, dtype=value.dtype, device=value.device), value)
+            self.largest = torch.maximum(torch.as_tensor(self.largest, dtype=value.dtype, device=value.device), value)
+        else:
+            self.smallest = _extreme(min, [float(self.smallest), float(value)])
+            self.largest = _extreme(max, [float(self.largest), float(value)])
+        self.sum = self.sum + value
+        self.count += 1
+
+    def get(self, method: str) -> float:
+        """``mean``, ``min`` or ``max``; NaN when there is no value."""
+        if not self.count:
+            return math.nan
+        return float({"mean": self.sum / self.count, "min": self.smallest, "max": self.largest}[method])
+
+    def state_dict(self) -> list[float]:
+        """As plain numbers."""
+        return [float(self.count), float(self.sum), float(self.smallest), float(self.largest)]
+
+    def load_state_dict(self, state: list[float]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.count = int(state[0])
+        self.sum, self.smallest, self.largest = state[1:]
+
+
+class CountedHistory(ScalarHistory):
+    """A history that also knows all its values' totals; ``totals`` may be shared with no other history."""
+
+    def __init__(self, window: int, totals: dict[Since, Totals]) -> None:
+        super().__init__(window)
+        self.totals = totals
+
+    def update(self, value: Scalar) -> None:
+        """Append a value, and count it in."""
+        super().update(value)
+        for totals in self.totals.values():
+            totals.add(value)
 
 
 def mean_windows(states: list[dict[str, Any]]) -> dict[str, Any]:
@@ -60,7 +121,15 @@ def mean_windows(states: list[dict[str, Any]]) -> dict[str, Any]:
     for name in names:
         newest_first = zip(*(reversed(state["scalars"][name]) for state in states), strict=False)
         scalars[name] = [sum(values) / len(values) for values in newest_first][::-1]
-    return {"window": states[0]["window"], "scalars": scalars}
+    totals: dict[str, dict[str, list[float]]] = {}
+    for name, kinds in states[0].get("totals", {}).items():
+        everyone = [state.get("totals", {}).get(name, {}) for state in states]
+        totals[name] = {
+            kind: [sum(values) / len(values) for values in zip(*(one[kind] for one in everyone), strict=True)]
+            for kind in kinds
+            if all(kind in one for one in everyone)
+        }
+    return {"window": states[0]["window"], "scalars": scalars, **({"totals": totals} if totals else {})}
 
 
 class MessageHub:
@@ -72,6 +141,7 @@ class MessageHub:
 
     def __init__(self, window: int = 10) -> None:
         self.window = window
+        self._totals: dict[str, dict[Since, Totals]] = {}
         self.log_scalars: dict[str, ScalarHistory] = {}
         self.runtime_info: dict[str, Any] = {}
         self._notes: dict[str, Scalar] = {}
@@ -93,6 +163,20 @@ class MessageHub:
             for history in self.log_scalars.values():
                 history.values = deque(history.values, maxlen=window)
 
+    def keep_totals(self, key: str, since: Since) -> Totals:
+        """Totals of all values that are written under a key from now on; to be asked for before the first."""
+        return self._totals.setdefault(key, {}).setdefault(since, Totals())
+
+    def restart_totals(self, since: Since) -> None:
+        """Let the totals of a kind begin anew."""
+        for totals in self._totals.values():
+            if since in totals:
+                totals[since].restart()
+
+    def _new_history(self, key: str) -> ScalarHistory:
+        totals = self._totals.get(key)
+        return ScalarHistory(self.window) if totals is None else CountedHistory(self.window, totals)
+
     def update_scalar(self, key: str, value: Scalar, count: int = 1, resumed: bool = True) -> None:
         """Note one value.
 
@@ -104,7 +188,7 @@ class MessageHub:
         """
         history = self.log_scalars.get(key)
         if history is None:
-            history = self.log_scalars[key] = ScalarHistory(self.window)
+            history = self.log_scalars[key] = self._new_history(key)
         history.update(value if count == 1 else value / count)
 
     def update_scalars(self, scalars: Mapping[str, Any], resumed: bool = True) -> None:
@@ -167,17 +251,22 @@ class MessageHub:
             del self.log_scalars[key]
 
     def state_dict(self) -> dict[str, Any]:
-        """The windows and notes of this rank, as plain floats."""
+        """The windows, totals and notes of this rank, as plain floats."""
+        totals = {key: {since: one.state_dict() for since, one in of.items()} for key, of in self._totals.items()}
         return {
             "window": self.window,
             "scalars": {key: history.last() for key, history in self.log_scalars.items()},
             "notes": {key: float(value) for key, value in self._notes.items()},
+            **({"totals": totals} if totals else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
         self.widen(state["window"])
         for key, values in state["scalars"].items():
-            history = self.log_scalars[key] = ScalarHistory(self.window)
+            history = self.log_scalars[key] = self._new_history(key)
             history.values.extend(values)
         self._notes.update(state.get("notes", {}))
+        for key, of in state.get("totals", {}).items():
+            for since, saved in of.items():
+                self.keep_totals(key, since).load_state_dict(saved)

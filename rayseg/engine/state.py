@@ -93,6 +93,7 @@ def _training_state(runner: Runner, raw: dict[str, torch.Tensor]) -> dict[str, A
         "iter": loop.iter,
         "epoch": loop.epoch,
         "last_validated": loop.last_validated,
+        "end_reason": loop.end_reason,
         "raw_weights": raw,
         "optim_wrapper": runner.optim_wrapper.state_dict(),
         "param_schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
@@ -142,6 +143,8 @@ def restore(runner: Runner, checkpoint: Checkpoint) -> None:
         scheduler.load_state_dict(saved)
     loop = runner.loop
     loop.iter, loop.epoch, loop.last_validated = training["iter"], training["epoch"], training["last_validated"]
+    loop.end_reason = training.get("end_reason")
+    loop.end_agreed = loop.end_reason is not None
     runner.hooks.load_state_dict(training["hooks"])
     _restore_rank(runner, checkpoint)
     records = json.loads(checkpoint.read(RECORDS_FILE))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from rayseg.config.markers import at_least
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import DataBatch, Hook, Outputs
 from rayseg.optim.averaging import AveragedWeights, check_averaging
@@ -24,8 +25,9 @@ class EMAHook(Hook):
         gamma: for MomentumAnnealingEMA.
         interval: iterations between two updates.
         update_buffers: average floating-point buffers too; else the live ones are used.
-        begin_iter: iterations before the average begins; until then it *is* the live weights.
-        begin_epoch: the same, in epochs.
+        begin_iter: the first iteration that is averaged, 1 for the run's first; until then the average *is* the live
+            weights.
+        begin_epoch: the same, in epochs; in an iteration loop, in passes over the data.
         start_iters: another word for ``begin_iter``, as MM's documentation has it.
         strict_load: MM's; states are always loaded strictly here.
     """
@@ -41,9 +43,9 @@ class EMAHook(Hook):
         gamma: int = 100,
         interval: int = 1,
         update_buffers: bool = False,
-        begin_iter: int = 0,
-        begin_epoch: int = 0,
-        start_iters: int | None = None,
+        begin_iter: Annotated[int, at_least(0)] = 0,
+        begin_epoch: Annotated[int, at_least(0)] = 0,
+        start_iters: Annotated[int, at_least(0)] | None = None,
         strict_load: bool = True,
     ) -> None:
         if start_iters is not None and begin_iter:
@@ -61,6 +63,21 @@ class EMAHook(Hook):
             "update_buffers": update_buffers,
         }
         self.average: AveragedWeights | None = None
+        if not strict_load:
+            self.notes = ("EMAHook.strict_load changes nothing: states are always loaded strictly",)
+
+    def check(self, runner: Runner) -> None:
+        """Refuse a beginning that the run never reaches."""
+        last_epoch = runner.max_epochs
+        if not runner.loop.by_epoch:
+            pass_length: int = runner.train_dataloader.pass_length
+            last_epoch = (runner.max_iters - 1) * runner.global_batch_size // pass_length + 1
+        for name, begin, last in (
+            ("begin_iter", self.begin_iter, runner.max_iters),
+            ("begin_epoch", self.begin_epoch, last_epoch),
+        ):
+            if begin > last:
+                raise ConfigError(f"EMAHook.{name}: {begin} is beyond the end of the run, {last}: nothing is averaged")
 
     def before_run(self, runner: Runner) -> None:
         """Make room for the average."""
@@ -68,8 +85,8 @@ class EMAHook(Hook):
             self.average = AveragedWeights(runner.model, **self.options)
 
     def started(self, runner: Runner) -> bool:
-        """Whether the average has begun."""
-        return runner.iter >= self.begin_iter and runner.epoch >= self.begin_epoch
+        """Whether the iteration that is ending is averaged."""
+        return runner.iter + 1 >= self.begin_iter and runner.epoch + 1 >= self.begin_epoch
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DataBatch = None, outputs: Outputs = None

@@ -5,34 +5,27 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 
 from rayseg.config import settings
-from rayseg.core import distributed
-from rayseg.core.errors import ConfigError, did_you_mean
-from rayseg.core.randomness import derive_seed
+from rayseg.config.markers import at_least
 from rayseg.engine.hook import DataBatch, Hook, Outputs
+from rayseg.hooks.log_processor import LogProcessor, check_log_processor, mean_over_ranks
 from rayseg.optim.group_values import group_value
 from rayseg.tracking.confusion import write_confusion
 
 if TYPE_CHECKING:
-    from rayseg.config.settings import LogProcessorSettings
     from rayseg.engine.loops import ValLoop
-    from rayseg.engine.message_hub import ScalarHistory
     from rayseg.engine.runner import Runner
-
-SMOOTHED = ("loss", "time", "data_time", "grad_norm")
-RENAMED = {"time": "iter_time"}
-STATISTICS = ("current", "mean", "min", "max")
 
 
 class LoggerHook(Hook):
     """Publishes a line of training numbers every ``interval`` iterations, and one for each validation.
 
     Losses, times and the gradient norm are means over the last ``log_processor.window_size`` iterations and over
-    ranks; other scalars are the last value of rank 0's window, averaged over ranks too.
+    ranks; other scalars are the last values, averaged over ranks too.
 
     Args:
         interval: iterations between two lines.
@@ -50,7 +43,7 @@ class LoggerHook(Hook):
 
     def __init__(
         self,
-        interval: int = 10,
+        interval: Annotated[int, at_least(1)] = 10,
         ignore_last: bool = True,
         interval_exp_name: int = 1000,
         out_dir: str | None = None,
@@ -63,21 +56,32 @@ class LoggerHook(Hook):
         self.interval = interval
         self.ignore_last = ignore_last
         self._has_warned = False
+        ignored = {
+            "out_dir": out_dir is not None,
+            "out_suffix": out_suffix is not None,
+            "keep_local": not keep_local,
+            "file_client_args": file_client_args is not None,
+            "backend_args": backend_args is not None,
+        }
+        self.notes = tuple(
+            f"default_hooks.logger.{name} changes nothing: logs are written into the run directory"
+            for name, is_given in ignored.items()
+            if is_given
+        )
 
     def check(self, runner: Runner) -> None:
-        """Refuse an entry of ``log_processor.custom_cfg`` that could not be computed."""
-        processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
-        for index, item in enumerate(processor.custom_cfg):
-            _check_custom(item, f"log_processor.custom_cfg.{index}")
+        """Refuse a ``log_processor`` that could not be computed."""
+        check_log_processor(settings(runner.cfg, "log_processor"), runner.loop.by_epoch)
 
     def before_run(self, runner: Runner) -> None:
         """Keep windows as long as the log needs them."""
-        self.log_processor: LogProcessorSettings = settings(runner.cfg, "log_processor")
-        windows = [
-            self.log_processor.window_size,
-            *(item["window_size"] for item in self._custom() if "window_size" in item),
-        ]
-        runner.message_hub.widen(max(windows))
+        self.log_processor = LogProcessor(settings(runner.cfg, "log_processor"), runner.message_hub)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Let windows of an epoch begin anew, unless the run was resumed inside it."""
+        loop = runner.loop
+        if loop.by_epoch and loop.iter * loop.max_epochs == loop.epoch * loop.max_iters:
+            runner.message_hub.restart_totals("epoch")
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DataBatch = None, outputs: Outputs = None
@@ -113,9 +117,8 @@ class LoggerHook(Hook):
 
     def train_numbers(self, runner: Runner) -> dict[str, float]:
         """The line's numbers, the same on every rank: losses, times, what is scheduled by group, memory."""
-        means = mean_over_ranks(self._window_means(runner), runner.control.group)
-        numbers = {RENAMED.get(name, name): value for name, value in means.items()}
-        numbers.update(_of_groups(runner))
+        scalars = self.log_processor.numbers(runner.control.group)
+        numbers = {**scalars, **_of_groups(runner)}
         if "iter_time" in numbers:
             numbers["samples_per_s"] = runner.global_batch_size / max(numbers["iter_time"], 1e-9)
         if (scale := runner.optim_wrapper.loss_scale_value) is not None:
@@ -123,25 +126,8 @@ class LoggerHook(Hook):
         if (eta := runner.message_hub.get_info("eta")) is not None:
             numbers["eta_s"] = eta
         numbers.update(_memory(runner))
+        numbers.update({name: scalars[name] for name in self.log_processor.custom_names()})
         return numbers
-
-    def _window_means(self, runner: Runner) -> dict[str, float]:
-        window = self.log_processor.window_size
-        means: dict[str, float] = {}
-        for key, history in runner.message_hub.log_scalars.items():
-            mode, _, name = key.partition("/")
-            if mode == "train" and name != "lr":
-                smoothed = any(word in name for word in SMOOTHED)
-                means[name] = history.mean(window) if smoothed else history.current()
-        for item in self._custom():
-            value = getattr(_history(runner, item["data_src"]), item["method_name"])
-            means[item.get("log_name", item["data_src"])] = (
-                value() if item["method_name"] == "current" else value(item.get("window_size"))
-            )
-        return means
-
-    def _custom(self) -> list[dict[str, Any]]:
-        return [item for item in self.log_processor.custom_cfg if item["data_src"] != "lr"]
 
 
 def _write_confusion(runner: Runner, loop: ValLoop) -> None:
@@ -154,43 +140,6 @@ def _write_confusion(runner: Runner, loop: ValLoop) -> None:
 def _notes(runner: Runner, mode: str) -> dict[str, float]:
     """What was noted for this line alone; means over the ranks that noted it."""
     return mean_over_ranks(runner.message_hub.take_notes(mode), runner.control.group)
-
-
-def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:
-    """Means by name, sorted, over the ranks that have the name; one all-reduce where all have the same ones."""
-    names = sorted(local)
-    fingerprint = derive_seed(*names)
-    agreed = distributed.all_reduce(torch.tensor([fingerprint, -fingerprint]), "max", group)
-    if agreed[0] == -agreed[1]:
-        values = torch.tensor([local[name] for name in names], dtype=torch.float64)
-        means = distributed.all_reduce(values, "mean", group).tolist()
-        return dict(zip(names, means, strict=True))
-    everyone = distributed.gather_objects(local, group)
-    columns = {name: [one[name] for one in everyone if name in one] for name in sorted(set().union(*everyone))}
-    return {name: sum(values) / len(values) for name, values in columns.items()}
-
-
-def _check_custom(item: dict[str, Any], key: str) -> None:
-    for name in ("data_src", "method_name"):
-        if not isinstance(item.get(name), str):
-            raise ConfigError(f"{key}.{name}: expected a name, found {item.get(name)!r}")
-    method, window = item["method_name"], item.get("window_size", 1)
-    if method not in STATISTICS:
-        hint = did_you_mean(method, STATISTICS)
-        raise ConfigError(f"{key}.method_name: expected one of {', '.join(STATISTICS)}, found {method!r}{hint}")
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-        raise ConfigError(f"{key}.window_size: expected a number of iterations, at least 1, found {window!r}")
-
-
-def _history(runner: Runner, name: str) -> ScalarHistory:
-    scalars = runner.message_hub.log_scalars
-    if f"train/{name}" not in scalars:
-        known = [key.removeprefix("train/") for key in scalars if key.startswith("train/")]
-        raise ConfigError(
-            f"log_processor.custom_cfg: nothing writes the scalar {name!r}{did_you_mean(name, known)}; "
-            f"there are {', '.join(known)}"
-        )
-    return scalars[f"train/{name}"]
 
 
 def _of_groups(runner: Runner) -> dict[str, float]:

@@ -70,7 +70,13 @@ def plan(
             "length": _length(runner),
             "validations": _validations(runner),
             "checkpoints": _checkpoints(runner),
-            "notes": [*resolved(config)[1], *getattr(runner.model, "notes", ()), *_late(runner), *_inexact(runner)],
+            "notes": [
+                *resolved(config)[1],
+                *getattr(runner.model, "notes", ()),
+                *(note for hook in runner.hooks for note in hook.notes),
+                *_late(runner),
+                *_inexact(runner),
+            ],
         }
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from rayseg.core.errors import CheckpointError
 from rayseg.engine.checkpoint_store import CheckpointStore
+from rayseg.engine.control import Agreement
 from rayseg.engine.runner import Runner
 from tests.unit.engine.training import At, Spy, build, hooks, iterations, train
 
@@ -153,5 +154,5 @@ def test_a_pin_joins_what_is_staged_and_not_yet_committed(tmp_path: Path) -> Non
         checkpointer.request(label)
         checkpointer.stage_if_requested()
     assert checkpointer.store.pins() == {}
-    assert checkpointer.control_point() is False
+    assert checkpointer.control_point() == Agreement(stop=False, staged=True)
     assert checkpointer.store.pins() == {"a": "iter_0", "b": "iter_0"}

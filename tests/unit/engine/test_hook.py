@@ -9,6 +9,7 @@ import pytest
 
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import FALLBACKS, PRIORITIES, STAGES, Hook, overrides, priority_number
+from rayseg.engine.hook_list import HookList
 
 ITER_STAGES = [stage for stage in FALLBACKS if stage.endswith("_iter")]
 EPOCH_STAGES = [stage for stage in FALLBACKS if stage.endswith("_epoch")]
@@ -122,3 +123,44 @@ def test_the_last_ones() -> None:
     assert [i for i in range(5) if hook.is_last_train_iter(run(iter=i, max_iters=4))] == [3]
     assert [e for e in range(5) if hook.is_last_train_epoch(run(epoch=e, max_epochs=2))] == [1]
     assert [i for i in range(5) if hook.end_of_epoch([0, 0, 0], i)] == [2]
+
+
+def test_a_mixin_may_not_hide_a_misspelt_stage() -> None:
+    mixin = type("Mixin", (), {"after_train_itr": lambda self, runner: None})
+    with pytest.raises(ConfigError, match=r"Wrong\.after_train_itr is not a hook stage"):
+        type("Wrong", (mixin, Hook), {})
+
+
+@pytest.mark.parametrize("name", ["aftr_train_iter", "befor_run", "afterrun"])
+def test_a_stage_misspelt_at_its_beginning_is_refused_too(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"Wrong.{name} is not a hook stage; did you mean"):
+        type("Wrong", (Hook,), {name: lambda self, runner: None})
+
+
+def test_triggered_stages_are_those_that_are_overridden() -> None:
+    assert Hook().get_triggered_stages() == []
+    assert Fallbacks().get_triggered_stages() == [stage for stage in Hook.stages if stage in FALLBACKS]
+
+
+def test_iterations_under_their_older_name() -> None:
+    hook = Hook()
+    assert [at for at in range(12) if hook.every_n_iters(run(iter=at), 4)] == [3, 7, 11]
+    assert [at for at in range(12) if hook.every_n_iters(run(iter=at), 4, start=3)] == [2, 6, 10]
+
+
+@pytest.mark.parametrize(
+    ("stage", "method", "expected"),
+    [
+        ("after_train_iter", lambda self, runner: None, "(runner, batch_idx, data_batch, outputs)"),
+        ("after_train_iter", lambda self, runner, batch_idx, data, outputs: None, "(runner, batch_idx, data_batch"),
+        ("after_val_epoch", lambda self, runner: None, "(runner, metrics)"),
+        ("before_save_checkpoint", lambda self, runner: None, "(runner, checkpoint)"),
+        ("before_run", lambda self: None, "(runner)"),
+    ],
+)
+def test_a_stage_that_cannot_be_called_is_refused_when_it_is_registered(stage: str, method: Any, expected: str) -> None:
+    hook = type("Wrong", (Hook,), {stage: method})()
+    with pytest.raises(ConfigError) as caught:
+        HookList().register(hook)
+    assert f"Wrong.{stage} cannot be called" in str(caught.value)
+    assert f"its arguments are {expected}" in str(caught.value)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rayseg.core.errors import ConfigError
+from rayseg.engine import state
 from rayseg.engine.hook import Hook
-from rayseg.hooks.checkpoint import CheckpointHook, guess_rule, is_better
-from tests.unit.engine.training import Run, build, epochs, hooks, iterations, train
+from rayseg.hooks.checkpoint import CheckpointHook
+from rayseg.hooks.rules import guess_rule, is_better
+from tests.unit.engine.training import At, Run, Stop, build, epochs, hooks, iterations, train
 
 
 class Scores(Hook):
@@ -161,3 +165,80 @@ def test_better_is_strict() -> None:
     assert not is_better(0.1, 0.1, "greater")
     assert is_better(0.1, 0.2, "less")
     assert not is_better(0.2, 0.1, "less")
+
+
+@pytest.mark.parametrize(
+    ("metric", "keys", "rule"),
+    [
+        ("loss_acc", {}, "less"),
+        ("IoU.parking time", {}, "greater"),
+        ("fuzz", {}, None),
+        ("fuzz", {"greater_keys": ["fuzz"]}, "greater"),
+        ("my_fuzz", {"less_keys": ["fuzz"]}, "less"),
+        ("loss_acc", {"greater_keys": ["loss_acc"]}, "greater"),
+    ],
+)
+def test_corners_of_the_guess(metric: str, keys: dict[str, list[str]], rule: str | None) -> None:
+    assert guess_rule(metric, **keys) == rule
+
+
+def test_keys_of_the_config_decide(tmp_path: Path) -> None:
+    scores = Scores(mIoU=[0.5, 0.4, 0.45, 0.3, 0.6])
+    run = saved(tmp_path, CFG, scores, save_best="mIoU", less_keys=["miou"], greater_keys="acc")
+    assert [at for _, at in best_of(run)] == [2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out_dir": "s3://bucket"}, r"out_dir: checkpoints lie where checkpoint_store=dict\(url='s3://bucket'\) says"),
+        ({"save_best": ["auto", "loss"]}, "'auto' stands alone"),
+        ({"save_best": ["mIoU", "mIoU"]}, "names one twice"),
+        (
+            {"published_keys": ["state_dict", "optimizer"]},
+            "'optimizer' cannot be published, only 'state_dict' and 'meta'",
+        ),
+        ({"published_keys": "meta"}, "without 'state_dict' there is nothing to publish"),
+        ({"published_keys": "state_dict", "save_last": False}, "without save_last or save_best nothing is published"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CheckpointHook(**options)
+
+
+def test_a_metric_whose_name_says_nothing_needs_a_rule(tmp_path: Path) -> None:
+    runner = build(tmp_path, default_hooks=hooks(save_best="mIoU", greater_keys=["acc"])).runner
+    with pytest.raises(ConfigError, match=r"checkpoint\.rule: the name 'mIoU' does not say which is better"):
+        runner.train()
+
+
+def test_what_changes_nothing_is_told(tmp_path: Path) -> None:
+    hook = CheckpointHook(save_optimizer=False, filename_tmpl="e_{}.pth")
+    assert [note.split()[0] for note in hook.notes] == [
+        "default_hooks.checkpoint.save_optimizer",
+        "default_hooks.checkpoint.filename_tmpl",
+    ]
+    assert CheckpointHook().notes == ()
+
+
+def test_weights_are_published_at_the_end(tmp_path: Path) -> None:
+    scores = Scores(mIoU=[0.1, 0.7, 0.3, 0.7, 0.6])
+    run = saved(tmp_path, CFG, scores, save_best="mIoU", published_keys=["meta", "state_dict"])
+    store = run.runner.checkpointer.store
+    for label, name in (("iter_10", "last"), ("best_mIoU_iter_4", "best")):
+        (path,) = (tmp_path / "published").glob(f"{label}-????????.safetensors")
+        assert path.read_bytes() == store.load(name).read("model.safetensors")
+        facts = json.loads(path.with_suffix(".json").read_text())
+        assert facts["iter"] == store.load(name).iter
+        assert facts["metainfo"]["classes"] == ["dark", "middle", "bright"]
+    assert len(list((tmp_path / "published").iterdir())) == 4
+    trained = build(tmp_path / "b", load_from=str(path)).runner.model.state_dict()
+    assert torch.equal(trained["net.head.weight"], state.load_model_file(store.load("best"))["net.head.weight"])
+
+
+def test_nothing_is_published_of_a_run_that_is_stopped(tmp_path: Path) -> None:
+    stop = Stop()
+    options = {"train_cfg": CFG, "default_hooks": hooks(published_keys="state_dict"), "param_scheduler": None}
+    train(tmp_path, At("after_train_iter", 3, stop), stop=stop, **options)
+    assert not (tmp_path / "published").exists()

@@ -12,7 +12,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.engine import state
 from rayseg.engine.hook import Hook
 from rayseg.hooks.ema import EMAHook
-from tests.unit.engine.training import Run, build, epochs, iterations, train
+from tests.unit.engine.training import At, Run, Stop, build, epochs, iterations, train
 
 NAME = "net.head.weight"
 
@@ -75,8 +75,8 @@ def test_the_average_does_not_disturb_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["begin_iter", "start_iters"])
-def test_it_begins_after_so_many_iterations_with_a_copy(tmp_path: Path, name: str) -> None:
-    run, watch = averaged(tmp_path, iterations(8, val_interval=2), **{name: 4})
+def test_it_begins_at_an_iteration_with_a_copy(tmp_path: Path, name: str) -> None:
+    run, watch = averaged(tmp_path, iterations(8, val_interval=2), **{name: 5})
     assert watch.steps == [0, 0, 0, 0, 1, 2, 3, 4]
     assert torch.equal(watch.in_val[4], watch.raw[3]), "until then the live weights are validated"
     torch.testing.assert_close(watch.in_val[6], by_hand(watch.raw[4:6], 0.25))
@@ -84,15 +84,35 @@ def test_it_begins_after_so_many_iterations_with_a_copy(tmp_path: Path, name: st
 
 
 def test_it_may_begin_by_epochs(tmp_path: Path) -> None:
-    _, watch = averaged(tmp_path, epochs(3), begin_epoch=1)
+    _, watch = averaged(tmp_path, epochs(3), begin_epoch=2)
     assert watch.steps == [0] * 4 + [*range(1, 9)]
 
 
 def test_nothing_is_averaged_before_it_begins(tmp_path: Path) -> None:
-    run, watch = averaged(tmp_path, iterations(3), begin_iter=100)
+    watch, stop = Watch(), Stop()
+    hook = {"type": "EMAHook", "begin_iter": 100}
+    asks = At("after_train_iter", 1, stop)
+    run = train(tmp_path, watch, asks, stop=stop, train_cfg=iterations(100), custom_hooks=[hook], param_scheduler=None)
     assert torch.equal(exported(run), watch.raw[-1])
     training = state.load_torch(run.runner.checkpointer.store.load("last"), "training_state.pt")
     assert training["raw_weights"] == {}
+
+
+@pytest.mark.parametrize(
+    ("train_cfg", "options", "message"),
+    [
+        (iterations(3), {"begin_iter": 4}, "EMAHook.begin_iter: 4 is beyond the end of the run, 3"),
+        (epochs(3), {"begin_epoch": 4}, "EMAHook.begin_epoch: 4 is beyond the end of the run, 3"),
+        (iterations(8), {"begin_epoch": 3}, "EMAHook.begin_epoch: 3 is beyond the end of the run, 2"),
+    ],
+)
+def test_an_average_that_never_begins_is_refused(
+    tmp_path: Path, train_cfg: dict[str, Any], options: dict[str, int], message: str
+) -> None:
+    run = build(tmp_path, train_cfg=train_cfg, custom_hooks=[{"type": "EMAHook", **options}], param_scheduler=None)
+    with pytest.raises(ConfigError, match=message):
+        run.runner.train()
+    assert run.scalars("train") == {}
 
 
 def test_other_averages(tmp_path: Path) -> None:
@@ -120,7 +140,7 @@ def test_a_resume_has_the_same_average(tmp_path: Path, update_buffers: bool) -> 
     straight, _ = averaged(tmp_path / "a", iterations(8), **options)
     averaged(tmp_path / "b", iterations(5), **options)
     resumed, watch = averaged(tmp_path / "b", iterations(8), **options)
-    assert watch.steps == [4, 5, 6]
+    assert watch.steps == [5, 6, 7]
     one, other = (state.load_model_file(run.runner.checkpointer.store.load("last")) for run in (straight, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

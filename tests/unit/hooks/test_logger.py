@@ -9,7 +9,7 @@ import pytest
 
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hook import Hook
-from tests.unit.engine.training import Run, build, epochs, iterations, sgd, train
+from tests.unit.engine.training import At, Run, Stop, build, epochs, iterations, sgd, train
 
 
 class Writes(Hook):
@@ -162,7 +162,10 @@ def test_statistics_of_the_users_choice(tmp_path: Path) -> None:
         ({"method_name": "mean"}, "custom_cfg.0.data_src: expected a name, found None"),
         ({"data_src": "loss"}, "custom_cfg.0.method_name: expected a name, found None"),
         ({"data_src": "loss", "method_name": "maen"}, "found 'maen'; did you mean 'mean'"),
-        ({"data_src": "loss", "method_name": "mean", "window_size": "global"}, "window_size: .*found 'global'"),
+        ({"data_src": "loss", "method_name": "mean", "window_size": "globl"}, "found 'globl'; did you mean 'global'"),
+        ({"data_src": "loss", "method_name": "mean", "window_size": "epoch"}, "window_size: an iteration loop has no"),
+        ({"data_src": "loss", "method_name": "current", "window_size": 3}, "window_size: the current value has no"),
+        ({"data_src": "loss", "method_name": "mean", "windw_size": 3}, "windw_size: no such key; did you mean 'window"),
         ({"data_src": "loss", "method_name": "mean", "window_size": 0}, "window_size: .*found 0"),
         ({"data_src": "los", "method_name": "mean"}, "nothing writes the scalar 'los'; did you mean 'loss'"),
     ],
@@ -182,3 +185,56 @@ def test_windows_go_on_after_a_restart(tmp_path: Path) -> None:
     assert list(resumed.scalars("train")) == [6, 8]
     for at, line in resumed.scalars("train").items():
         assert line["loss"] == straight.scalars("train")[at]["loss"]
+
+
+ENDLESS = [
+    {"data_src": "x", "method_name": method, "window_size": window, "log_name": f"{method}_{window}"}
+    for method in ("mean", "min", "max")
+    for window in ("global", "epoch")
+]
+
+
+def test_totals_without_a_list_go_on_after_a_restart_inside_an_epoch(tmp_path: Path) -> None:
+    processor = {"custom_cfg": ENDLESS}
+    stop = Stop()
+    sections: dict[str, Any] = {
+        "train_cfg": epochs(3),
+        "param_scheduler": None,
+        "log_processor": processor,
+        "default_hooks": {"logger": {"type": "LoggerHook", "interval": 2}},
+    }
+    train(tmp_path, Writes(), At("after_train_iter", 5, stop), stop=stop, **sections)
+    resumed = train(tmp_path, Writes(), **sections)
+    assert resumed.runner.message_hub.get_scalar("train/x").values.maxlen == 10
+    for at, line in resumed.scalars("train").items():
+        seen = {"global": [*range(at)], "epoch": [*range((at - 1) // 4 * 4, at)]}
+        for window, values in seen.items():
+            got = [line[f"{method}_{window}"] for method in ("mean", "min", "max")]
+            assert got == [mean(values), min(values), max(values)]
+    assert min(resumed.scalars("train")) > 4
+
+
+def test_a_window_of_the_rate_is_no_silence(tmp_path: Path) -> None:
+    """Entries for ``lr`` were dropped once."""
+    item = {"data_src": "lr", "method_name": "max", "window_size": 4, "log_name": "lr_max"}
+    schedule = [{"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "begin": 0, "end": 9, "by_epoch": False}]
+    run = train(tmp_path, train_cfg=iterations(8), param_scheduler=schedule, log_processor={"custom_cfg": [item]})
+    line = run.scalars("train")[8]
+    assert line["lr_max"] == pytest.approx(0.05 * (1 - 4 / 8))
+    assert line["lr"] < line["lr_max"]
+
+
+def test_names_may_not_meet(tmp_path: Path) -> None:
+    item = {"data_src": "loss", "method_name": "mean", "window_size": 4}
+    with pytest.raises(ConfigError, match=r"custom_cfg\.1.log_name: 'loss' is there already"):
+        build(tmp_path, log_processor={"custom_cfg": [item, item]}).runner.train()
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mean_pattern: '\\(' is no pattern"):
+        build(tmp_path, log_processor={"mean_pattern": "("}).runner.train()
+
+
+def test_an_interval_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"default_hooks\.logger.interval: .*at least 1"):
+        build(tmp_path, default_hooks={"logger": {"type": "LoggerHook", "interval": 0}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rayseg.core import distributed
-from rayseg.hooks.logger import mean_over_ranks
+from rayseg.hooks.log_processor import mean_over_ranks
 from tests.distributed import run_ranks
 
 
