@@ -70,7 +70,7 @@ def _unwrapped(config: Mapping[str, Any], path: str, lines: Lines) -> tuple[Mapp
     name = without_scope(config.get("type"))
     if name == "RepeatDataset" and isinstance(config.get("dataset"), Mapping):
         times = config.get("times")
-        lines.dropped(f"{path}.times", times, "loops that count iterations read the data again and again by themselves")
+        lines.dropped(f"{path}.times", times, "the data is read again and again until the loop's count is reached")
         return _unwrapped(config["dataset"], f"{path}.dataset", lines)
     if name == "MultiImageMixDataset" and isinstance(config.get("dataset"), Mapping):
         why = "transforms that mix several images are not there"

@@ -39,15 +39,17 @@ def encoder_of(backbone: Mapping[str, Any], weights: str | None) -> Encoder | No
     drop_path = backbone.get("drop_path_rate")
     if drop_path and encoder.name.startswith(("tu-convnext", "tu-swin", "tu-twins", "tu-poolformer", "mit_")):
         encoder.arguments["drop_path_rate"] = float(drop_path)
-    if isinstance(frozen := backbone.get("frozen_stages"), int) and frozen >= (0 if _freezes_stem(backbone) else 1):
-        encoder.notes.append(f"frozen_stages={frozen}: nothing is frozen, which takes a hook (docs/own-hook.md)")
-    if backbone.get("norm_eval"):
-        encoder.notes.append("norm_eval=True: norms are trained, which a hook can keep from it (docs/own-hook.md)")
     return encoder
 
 
-def _freezes_stem(backbone: Mapping[str, Any]) -> bool:
-    return "ResNet" in str(backbone.get("type"))
+def training_notes(backbone: Mapping[str, Any]) -> list[str]:
+    """What MM keeps from being trained and is trained here."""
+    notes = []
+    if isinstance(frozen := backbone.get("frozen_stages"), int) and frozen >= (0 if "ResN" in backbone["type"] else 1):
+        notes.append(f"frozen_stages={frozen}: nothing is frozen, which takes a hook (docs/own-hook.md)")
+    if backbone.get("norm_eval"):
+        notes.append("norm_eval=True: norms are trained, which a hook can keep from it (docs/own-hook.md)")
+    return notes
 
 
 def _tag(name: str, weights: str | None) -> str:
@@ -118,22 +120,22 @@ def _convnext(backbone: Mapping[str, Any]) -> Encoder | None:
 
 
 def _swin(backbone: Mapping[str, Any]) -> Encoder | None:
-    depth, width = _numbers(backbone.get("depths", (2, 2, 6, 2))), backbone.get("embed_dims", 96)
-    size = {(96, 6): "tiny", (96, 18): "small", (128, 18): "base", (192, 18): "large"}.get(
-        (width, (*depth, 0, 0, 0)[2])
-    )
+    sizes: dict[tuple[int, ...], str] = {
+        (96, 2, 2, 6, 2): "tiny",
+        (96, 2, 2, 18, 2): "small",
+        (128, 2, 2, 18, 2): "base",
+        (192, 2, 2, 18, 2): "large",
+    }
+    size = sizes.get((backbone.get("embed_dims", 96), *_numbers(backbone.get("depths", (2, 2, 6, 2)))))
     window = backbone.get("window_size", 7)
-    if size is None or (window, size) not in {*((7, size) for size in _SWIN_SIZES), (12, "base"), (12, "large")}:
+    if size is None or not (window == 7 or (window == 12 and size in ("base", "large"))):
         return None
     pixels = 384 if window == 12 else 224
     return Encoder(f"tu-swin_{size}_patch4_window{window}_{pixels}", {"strict_img_size": False})
 
 
-_SWIN_SIZES = ("tiny", "small", "base", "large")
-
-
 def _pcpvt(backbone: Mapping[str, Any]) -> Encoder | None:
-    depths = {(3, 4, 6, 3): "small", (3, 4, 18, 3): "base", (3, 8, 27, 3): "large"}
+    depths: dict[tuple[int, ...], str] = {(3, 4, 6, 3): "small", (3, 4, 18, 3): "base", (3, 8, 27, 3): "large"}
     size = depths.get(_numbers(backbone.get("depths", ())))
     return Encoder(f"tu-twins_pcpvt_{size}") if size else None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rayseg.migration.encoders import Encoder
+from rayseg.migration.encoders import Encoder, training_notes
 from rayseg.migration.lines import without_scope
 
 # Parts of MM's parameter names, and those of the same layers in smp's and torchvision's networks.
@@ -89,7 +89,7 @@ def network_of(parts: Parts) -> Network | None:
             network = family.make(parts)
             if network is not None:
                 network.family = family.name
-                network.notes += parts.encoder.notes if parts.encoder else []
+                network.notes += [*(parts.encoder.notes if parts.encoder else []), *training_notes(parts.backbone)]
             return network
     return None
 

@@ -12,7 +12,7 @@ from typing import Any
 from rayseg.config.tree import as_tree
 from rayseg.core.errors import ConfigError, Problem
 from rayseg.migration.engine import migrate_engine
-from rayseg.migration.lines import Line, Lines
+from rayseg.migration.lines import Line, Lines, without_scope
 from rayseg.migration.loaders import migrate_loaders, shortened
 from rayseg.migration.models import Model, migrate_model
 from rayseg.migration.read import OLD_SECTIONS, MMConfig, read_mm_config
@@ -88,6 +88,7 @@ def _sections(read: MMConfig, lines: Lines) -> tuple[dict[str, Any], str]:
     made = migrate_model(model, tree.get("data_preprocessor"), lines) if isinstance(model, Mapping) else None
     loaders, datasets = migrate_loaders(tree, lines)
     engine = migrate_engine(tree, lines)
+    _check_repeats(tree, lines)
     _outside(read, engine, lines)
     if made:
         if made.switches:
@@ -141,6 +142,15 @@ def _check_classes(model: Model, dataset: Mapping[str, Any], lines: Lines) -> No
         why = f"the data set has {len(classes)} classes, and the class count comes from it here"
         do = f"say classes=[...] with {model.num_classes} names on the data set if that is what is meant"
         lines.differs("model.decode_head.num_classes", model.num_classes, why, do)
+
+
+def _check_repeats(tree: Mapping[str, Any], lines: Lines) -> None:
+    """An epoch of MM's RepeatDataset is several passes over the data."""
+    dataset = (tree.get("train_dataloader") or {}).get("dataset") or {}
+    times, epochs = dataset.get("times"), (tree.get("train_cfg") or {}).get("max_epochs")
+    if epochs and times and without_scope(dataset.get("type")) == "RepeatDataset":
+        do = f"say max_epochs={epochs * times}, and multiply intervals and schedules alike"
+        lines.differs("train_dataloader.dataset.times", times, "an epoch is one pass over the data here", do)
 
 
 def _note_workers(path: str, loader: Any, lines: Lines) -> None:

@@ -10,7 +10,7 @@ from rayseg.config.sections import SECTIONS
 from rayseg.migration.lines import Line
 from rayseg.migration.render import WIDTH, Name, filled, render
 
-LONG_LIST = 30
+LONG_LIST = 100  # characters
 
 
 def write_config(sections: Mapping[str, Any], lines: Iterable[Line], source: str) -> str:
