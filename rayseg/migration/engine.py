@@ -8,6 +8,7 @@ from typing import Any
 from rayseg.config.tree import as_tree
 from rayseg.core.registries import HOOKS, METRICS, VIS_BACKENDS
 from rayseg.migration.lines import Lines, without_scope
+from rayseg.migration.optim_wrapper import migrate_optim_wrapper
 from rayseg.migration.schedules import migrate_schedulers
 
 AS_THEY_ARE = ("experiment_name", "log_processor", "log_level", "randomness", "work_dir", "env_cfg")
@@ -19,11 +20,6 @@ MEANINGLESS = {
 }
 # Names that a later version of rayseg may not know yet, but that mean something in MM's engine itself.
 _ENGINE_HOOKS = ("EarlyStoppingHook", "ProfilerHook", "NPUProfilerHook", "RuntimeInfoHook", "PrepareTTAHook")
-_CONSTRUCTORS = (
-    "DefaultOptimWrapperConstructor",
-    "LearningRateDecayOptimizerConstructor",
-    "LayerDecayOptimizerConstructor",
-)
 _METRIC_TAKES = ("type", "iou_metrics", "nan_to_num", "beta", "ignore_index", "prefix", "collect_device")
 _MM_PACKAGES = ("mmengine", "mmcv", "mmseg", "mmpretrain", "mmcls", "mmdet")
 
@@ -34,7 +30,7 @@ def migrate_engine(tree: Mapping[str, Any], lines: Lines) -> dict[str, Any]:
     custom = _custom_imports(tree.get("custom_imports"), lines)
     sections: dict[str, Any] = {
         "custom_imports": custom,
-        "optim_wrapper": _optim_wrapper(tree.get("optim_wrapper"), bool(custom), lines),
+        "optim_wrapper": migrate_optim_wrapper(tree.get("optim_wrapper"), bool(custom), lines),
         "param_scheduler": migrate_schedulers(tree, lines),
         "default_hooks": _default_hooks(tree.get("default_hooks"), bool(custom), lines),
         "custom_hooks": _custom_hooks(tree.get("custom_hooks"), bool(custom), lines),
@@ -59,34 +55,6 @@ def migrate_engine(tree: Mapping[str, Any], lines: Lines) -> dict[str, Any]:
         do = "take a checkpoint of rayseg, or weights under the names of the network's parameters"
         lines.differs("load_from", sections["load_from"], "weights of MM's model do not fit a network of smp", do)
     return as_tree(result)  # type: ignore[no-any-return]
-
-
-def _optim_wrapper(config: Any, has_imports: bool, lines: Lines) -> Any:
-    if not isinstance(config, Mapping):
-        return config
-    result = dict(config)
-    kind = without_scope(result.get("type", "OptimWrapper"))
-    if kind == "ApexOptimWrapper":
-        lines.differs("optim_wrapper.type", kind, "torch's own mixed precision, AmpOptimWrapper, stands for it")
-        result = {key: value for key, value in result.items() if key not in ("opt_level", "loss_scale", "enabled")}
-        kind = "AmpOptimWrapper"
-    result["type"] = kind
-    if isinstance(optimizer := result.get("optimizer"), Mapping):
-        result["optimizer"] = {**optimizer, "type": without_scope(optimizer.get("type"))}
-    constructor = without_scope(result.get("constructor"))
-    rules = result.get("paramwise_cfg")
-    if constructor == "ForceDefaultOptimWrapperConstructor":
-        why = "parameters without a rule of their own have the optimizer's settings here anyhow"
-        lines.differs("optim_wrapper.constructor", constructor, why)
-        del result["constructor"]
-        if isinstance(rules, Mapping):
-            result["paramwise_cfg"] = {key: value for key, value in rules.items() if key != "force_default_settings"}
-    elif constructor in _CONSTRUCTORS:
-        result["constructor"] = constructor
-    elif constructor and not has_imports:
-        do = "name it by its dotted path"
-        lines.missing("optim_wrapper.constructor", constructor, "rayseg has no constructor of this name", do)
-    return result
 
 
 def _loop(config: Any, name: str, lines: Lines) -> Any:

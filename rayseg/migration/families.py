@@ -53,6 +53,7 @@ class Network:
         notes: what is not as in MM.
         names: parts of parameter names that change.
         has_auxiliary: whether it has an auxiliary head.
+        has_unused: whether it has parameters that no output depends on, which DDP has to be told.
     """
 
     net: dict[str, Any]
@@ -60,6 +61,7 @@ class Network:
     notes: list[str] = field(default_factory=list)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SMP_NAMES)
     has_auxiliary: bool = False
+    has_unused: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,10 @@ def _no_dropout(parts: Parts) -> list[str]:
 
 
 def _pspnet(parts: Parts) -> Network:
+    assert parts.encoder is not None
+    # timm leaves out the stages that are not asked for; smp's own encoders keep them, without a gradient.
+    if not parts.encoder.name.startswith("tu-"):
+        parts.encoder.name = f"tu-{'mobilenetv2_100' if parts.encoder.name == 'mobilenet_v2' else parts.encoder.name}"
     notes = ["it pools the encoder's features at stride 8 (encoder_depth=3), MM those of the last, dilated stage"]
     if (scales := tuple(parts.head.get("pool_scales", (1, 2, 3, 6)))) != (1, 2, 3, 6):
         notes.append(f"pool_scales are (1, 2, 3, 6), not {scales}")
@@ -212,7 +218,9 @@ def _lraspp(parts: Parts) -> Network | None:
 
 
 def _dpt(parts: Parts) -> Network:
-    return _smp(parts, "DPT", decoder_fusion_channels=parts.head.get("channels"))
+    network = _smp(parts, "DPT", decoder_fusion_channels=parts.head.get("channels"))
+    network.has_unused = True
+    return network
 
 
 _RESNETS = ("ResNet", "ResNetV1c", "ResNetV1d")

@@ -61,7 +61,10 @@ def migrate_model(model: Mapping[str, Any], top_preprocessor: Any, lines: Lines)
     _auxiliary(model.get("auxiliary_head"), network, section, lines)
     _train_cfg(model, lines)
     classes = head.get("num_classes")
-    return Model(section, network, family, classes if isinstance(classes, int) else None, _switches(backbone, head))
+    switches = _switches(backbone, head)
+    if network is not None and network.has_unused:
+        switches["find_unused_parameters"] = True
+    return Model(section, network, family, classes if isinstance(classes, int) else None, switches)
 
 
 def _network(

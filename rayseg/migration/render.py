@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -76,5 +77,5 @@ def _scalar(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """In double quotes, unless there are some inside; double braces apart, which a config reads as a reference."""
-    parts = text.replace("{{", "{\0{").split("\0")
-    return " + ".join(repr(part) if '"' in part else f'"{repr(part + chr(34))[1:-2]}"' for part in parts)
+    parts = re.split(r"(?<=\{)(?=\{)", text)
+    return " + ".join(repr(part) if {"'", '"'} & set(part) else f'"{repr(part)[1:-1]}"' for part in parts)

@@ -22,7 +22,7 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
         "PSPNet",
         {
             "type": "smp.PSPNet",
-            "encoder_name": "resnet18",
+            "encoder_name": "tu-resnet18",
             "encoder_weights": None,
             "psp_out_channels": 128,
             "psp_dropout": 0.1,

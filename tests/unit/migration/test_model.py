@@ -242,3 +242,19 @@ def test_models_of_ones_own_have_no_counterpart(write: Write, model: str) -> Non
     migration = migrate(write(model))
     assert migration.sections["model"]["net"]["type"].startswith("replace_me.")
     assert [line.key for line in migration.missing] == ["model"]
+
+
+def test_parameters_that_nothing_depends_on_are_told_to_ddp(write: Write) -> None:
+    text = """
+model = dict(
+    backbone=dict(_delete_=True, type='VisionTransformer', embed_dims=768, num_layers=12),
+    decode_head=dict(type='DPTHead', channels=256), auxiliary_head=None)
+"""
+    sections = migrate(write(text)).sections
+    assert sections["model"]["net"]["encoder_name"] == "tu-vit_base_patch16_224"
+    assert sections["env_cfg"]["find_unused_parameters"] is True
+
+
+def test_pspnet_has_no_stage_that_is_not_used(write: Write) -> None:
+    text = "model = dict(backbone=dict(_delete_=True, type='MobileNetV2'), decode_head=dict(type='PSPHead'))"
+    assert migrate(write(text)).sections["model"]["net"]["encoder_name"] == "tu-mobilenetv2_100"
