@@ -131,7 +131,9 @@ def _model_of(made: Migration) -> torch.nn.Module:
     key = repr(net)
     if key not in _MODELS:
         offline = {"weights_backbone": None} if net["type"].startswith("torchvision") else {"encoder_weights": None}
-        with torch.device("meta"):
+        asks_for_numbers = str(net.get("encoder_name")).startswith("mit_")
+        with torch.device("cpu" if asks_for_numbers else "meta"):
             network = NETS.build({**net, **offline})
-        _MODELS[key] = torch.nn.ModuleDict({"net": network}).to_empty(device="cpu")  # pages that nobody touches
+        # Empty tensors on the CPU are pages that nobody touches.
+        _MODELS[key] = torch.nn.ModuleDict({"net": network}).to_empty(device="cpu")
     return _MODELS[key]
