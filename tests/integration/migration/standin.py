@@ -16,7 +16,7 @@ def mm_standin(optim_wrapper: Mapping[str, Any]) -> nn.Module:
     names = ["backbone.cls_token", "backbone.pos_embed", "backbone.patch_embed.projection.weight"]
     for layer in range(depth):
         names += [f"backbone.layers.{layer}.ln1.weight", f"backbone.layers.{layer}.attn.qkv.weight"]
-    names += ["backbone.norm.weight", "decode_head.conv_seg.weight", "decode_head.conv_seg.bias"]
+    names += ["decode_head.conv_seg.weight", "decode_head.conv_seg.bias"]
     names += ["auxiliary_head.conv_seg.weight"]
     for key in rules.get("custom_keys") or {}:
         if not any(key in name for name in names):
