@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,11 @@ def read_mm_config(path: str | os.PathLike[str]) -> MMConfig:
         raise ConfigError(
             Problem(f"no config: it sets {names}, and no section such as model or train_dataloader", file=shown)
         )
-    return MMConfig(shown, tree, mm_only, _environment(Path(shown), source.origins.values()), tuple(source.problems))
+    return MMConfig(shown, tree, mm_only, environment_of(Path(shown), source.origins.values()), tuple(source.problems))
 
 
-def _environment(path: Path, files: Any) -> tuple[str, ...]:
+def environment_of(path: Path, files: Iterable[str]) -> tuple[str, ...]:
+    """The variables that a file and others read as ``{{$NAME:default}}``, each once."""
     names: dict[str, None] = {}
     for file in dict.fromkeys([str(path), *files]):
         if Path(file).is_file():
