@@ -27,14 +27,6 @@ def _one(config: Any, tree: Mapping[str, Any], path: str, lines: Lines) -> Any:
         do = "if it was meant to act, say by_epoch=False, its numbers in iterations"
         lines.differs(path, config, "it counts epochs in a loop that counts iterations, so it never acted", do)
         return None
-    if result["type"] == "PolyLRRatio":
-        result["type"] = "PolyLR"
-        lr = ((tree.get("optim_wrapper") or {}).get("optimizer") or {}).get("lr", 0.0)
-        ratio = result.pop("eta_min_ratio", None)
-        if ratio is not None:
-            result["eta_min"] = ratio * lr
-            why = "PolyLR with eta_min = ratio × lr stands for it, the same for every group"
-            lines.differs(path, config, why)
     return result
 
 
