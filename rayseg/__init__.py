@@ -14,6 +14,7 @@ _PUBLIC = {
     "Hook": "rayseg.engine",
     "Runner": "rayseg.engine",
     "load_config": "rayseg.config",
+    "migrate": "rayseg.migration",
     "predict": "rayseg.orchestration",
     "sync": "rayseg.orchestration",
     "test": "rayseg.orchestration",

@@ -9,7 +9,6 @@ from rayseg.cli.output import BAD_INPUT, print_errors
 VERBS = {
     "tune": "search hyperparameters: a sweep of runs.",
     "submit": "send a run to a cluster as a Ray job.",
-    "migrate": "turn an MMSegmentation config into one for rayseg.",
 }
 INSTEAD = {
     "submit": "; use 'ray job submit --working-dir . -- rayseg train ...'",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rayseg.cli import config, data, later, predict, report, sync, test, train
+from rayseg.cli import config, data, later, migrate, predict, report, sync, test, train
 from rayseg.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, Output, print_errors, problems_of
 from rayseg.core.errors import ConfigError, RaysegError
 
@@ -48,6 +48,7 @@ app.command("predict")(predict.predict)
 app.command("config")(config.config)
 app.command("report")(report.report)
 app.command("sync")(sync.sync)
+app.command("migrate")(migrate.migrate)
 app.add_typer(data.app, name="data")
 later.register(app)
 

@@ -33,7 +33,7 @@ def test_every_verb_is_named(rayseg: Rayseg) -> None:
         assert f"\n  {verb} " in answer.out
 
 
-@pytest.mark.parametrize("verb", ["tune", "submit", "migrate"])
+@pytest.mark.parametrize("verb", ["tune", "submit"])
 def test_a_later_verb_is_one_line(rayseg: Rayseg, verb: str) -> None:
     answer = rayseg(verb, "x", "--to", "y", "--", "z")
     assert (answer.code, answer.out) == (2, "")
