@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rayseg.config.render import INDENT, WIDTH, Name, render, render_flat
 from rayseg.config.sections import SECTIONS
 from rayseg.migration.lines import Line
-from rayseg.migration.render import WIDTH, Name, filled, render
 
 LONG_LIST = 100  # characters
 
@@ -65,6 +65,18 @@ def _helpers(sections: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
 
     changed = {name: shown(value) for name, value in sections.items()}
     return ["\n".join(filled(name, values) for name, values in found)] if found else [], changed
+
+
+def filled(name: str, values: Iterable[Any]) -> str:
+    """``name = [...]`` with as many values on a line as fit, which a formatter is told to leave alone."""
+    lines: list[str] = []
+    current = " " * (INDENT - 1)
+    for text in [f" {render_flat(value)}," for value in values]:
+        if len(current) + len(text) > WIDTH:
+            lines.append(current)
+            current = " " * (INDENT - 1)
+        current += text
+    return "\n".join(["# fmt: off", f"{name} = [", *lines, current, "]", "# fmt: on"])
 
 
 def _variable(key: str, value: Any, found: list[tuple[str, Any]]) -> str:

@@ -67,14 +67,14 @@ def test_readable(write: Write) -> None:
     assert config.dump() == (
         "from rayseg.search import choice, loguniform\n"
         "\n"
-        "model = dict(type='Segmentor', net=None)\n"
+        'model = dict(type="Segmentor", net=None)\n'
         "optim_wrapper = choice(a=dict(lr=loguniform(1e-05, 0.01)), b=dict())\n"
         "custom_hooks = [\n"
-        "    dict(type='EMAHook', priority='NORMAL'),\n"
-        f"    dict(type='{'x' * 60}', y=('{'a' * 20}', 1.5)),\n"
+        '    dict(type="EMAHook", priority="NORMAL"),\n'
+        '    dict(type="' + "x" * 60 + '", y=("' + "a" * 20 + '", 1.5)),\n'
         "]\n"
-        "variants = dict(v=choice([{'model.net': 1}]))\n"
-        "work_dir = 'w'\n"
+        'variants = dict(v=choice([{"model.net": 1}]))\n'
+        'work_dir = "w"\n'
     )
 
 
@@ -94,9 +94,9 @@ def test_classes_become_dotted_paths_and_objects_a_text_that_is_refused() -> Non
     config = Config.from_dict(dict(model=dict(type=components.Net, net=components.Net(1), loss=a_function)))
     assert config.dump() == (
         "model = dict(\n"
-        "    type='tests.unit.config.components.Net',\n"
-        "    net='<live object tests.unit.config.components.Net>',\n"
-        f"    loss='{__name__}.a_function',\n"
+        '    type="tests.unit.config.components.Net",\n'
+        '    net="<live object tests.unit.config.components.Net>",\n'
+        f'    loss="{__name__}.a_function",\n'
         ")\n"
     )
 
@@ -111,5 +111,5 @@ def test_the_dump_of_a_loaded_config_has_no_bases(write: Write) -> None:
         {"b.py": "crop = 3\nmodel = dict(a=1)", "a.py": "_base_ = 'b.py'\nwork_dir = str(Path.cwd()) if False else 'x'"}
     )
     config: ConfigClass = load_config(path)
-    assert config.dump() == "model = dict(a=1)\nwork_dir = 'x'\n"
+    assert config.dump() == 'model = dict(a=1)\nwork_dir = "x"\n'
     assert isinstance(config.filename, Path)

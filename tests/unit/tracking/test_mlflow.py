@@ -23,11 +23,11 @@ def run_info(run_dir: Path, **facts: str) -> RunInfo:
 @pytest.mark.parametrize(
     ("given_uri", "uri", "store"),
     [
-        (None, "sqlite:////work/demo/mlflow.db", "/work/demo/mlflow.db"),
-        ("sqlite:///../all.db", "sqlite:////work/all.db", "/work/all.db"),
+        (None, "sqlite:////data/demo/mlflow.db", "/data/demo/mlflow.db"),
+        ("sqlite:///../all.db", "sqlite:////data/all.db", "/data/all.db"),
         ("sqlite:////data/all.db", "sqlite:////data/all.db", "/data/all.db"),
         ("file:///data/my%20runs", "file:///data/my%20runs", "/data/my runs"),
-        ("mlruns", "file:///work/demo/mlruns", "/work/demo/mlruns"),
+        ("mlruns", "file:///data/demo/mlruns", "/data/demo/mlruns"),
         ("http://localhost:5000", "http://localhost:5000", None),
         ("postgresql://db/mlflow", "postgresql://db/mlflow", None),
         ("databricks", "databricks", None),
@@ -36,7 +36,7 @@ def run_info(run_dir: Path, **facts: str) -> RunInfo:
 )
 def test_where_runs_are_tracked(monkeypatch, given_uri: str | None, uri: str, store: str | None):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run_dir = Path("/work/demo/run")
+    run_dir = Path("/data/demo/run")
     assert MLflow(given_uri).uri(run_dir) == uri
     assert MLflow(given_uri).local_store(run_dir) == (Path(store) if store else None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", given_uri or "")
