@@ -101,6 +101,7 @@ class Follower(Tracker):
         if not self._connected:
             self.connect(self.run, self.delivery)
             self._connected = True
+            self._tail = MetricsTail(self.run.run_dir, self.delivery.cursor)
             self._save()
         self._deliver_lines()
         if self.pictures and (self._look_for_pictures or self._ending):
@@ -206,7 +207,7 @@ class Follower(Tracker):
 
     def _deliver_lines(self) -> None:
         batch: list[dict[str, Any]] = []
-        for line in MetricsTail(self.run.run_dir, self.delivery.cursor).new_lines():
+        for line in self._tail.new_lines():
             batch.append(line)
             if len(batch) == BATCH:
                 self._deliver_batch(batch)

@@ -11,7 +11,7 @@ import pytest
 
 from rayseg.core.errors import CheckpointError
 from rayseg.core.record import Record
-from rayseg.tracking import courier, recorder
+from rayseg.tracking import courier, recorder, tail
 from rayseg.tracking.confusion import write_confusion
 from rayseg.tracking.delivery import Delivery
 from rayseg.tracking.follower import Follower
@@ -131,6 +131,23 @@ def test_many_lines_are_sent_in_order(tmp_path: Path, server: Server):
         run.record(train(at))
     run.finish("finished")
     assert [line[1] for line in server.lines] == [*range(1, 1301)]
+
+
+def test_a_long_run_is_not_read_again_at_every_line(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+    decoded: list[bytes] = []
+    original = tail.decode_line
+
+    def counted(line: bytes) -> Any:
+        decoded.append(line)
+        return original(line)
+
+    monkeypatch.setattr(tail, "decode_line", counted)
+    run = begin(tmp_path, server)
+    for at in range(1, 21):
+        run.record(train(at))
+        server.wait_for_lines(at)
+    assert len(decoded) == 20
+    run.finish("finished")
 
 
 def test_how_the_run_ended_is_told(tmp_path: Path, server: Server):
