@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from rayseg.engine.buffers import load_buffers, named_buffers, reduced_buffers, shared_buffers
+from tests.distributed import run_ranks
 
 
 class Wrapped(nn.Module):
@@ -61,3 +64,26 @@ def test_sharing_in_one_process_changes_nothing() -> None:
     with shared_buffers(module, "mean"):
         module[1].running_mean.fill_(5)
     assert module[1].running_mean.tolist() == [5, 5]
+
+
+def _collectives_of_a_reduction() -> list[str]:
+    calls: list[str] = []
+
+    def counted(name: str) -> Any:
+        original = getattr(dist, name)
+
+        def call(tensor: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+            calls.append(f"{name} {tensor.dtype}")
+            return original(tensor, *arguments, **named)
+
+        return call
+
+    dist.all_reduce, dist.broadcast = counted("all_reduce"), counted("broadcast")
+    reduced_buffers(nn.Sequential(*(net() for _ in range(5))), "mean")
+    return calls
+
+
+@pytest.mark.world_size(2)
+def test_one_collective_for_each_dtype() -> None:
+    for calls in run_ranks(_collectives_of_a_reduction, 2):
+        assert sorted(calls) == ["all_reduce torch.float32", "broadcast torch.int64"]
