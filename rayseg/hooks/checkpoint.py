@@ -188,5 +188,5 @@ def _rules(rule: Rule | list[Rule] | None, count: int) -> list[Rule | None]:
     if len(rules) == 1:
         return rules * count
     if len(rules) != count:
-        raise ConfigError(f"CheckpointHook: {len(rules)} rules for the {count} metrics of save_best")
+        raise ConfigError(f"{KEY}.rule: {len(rules)} rules for the {count} metrics of save_best")
     return rules

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rayseg.engine.runner import Runner
 
 
+ANNEALING, PLAIN_MEAN = "MomentumAnnealingEMA", "StochasticWeightAverage"
+
+
 class EMAHook(Hook):
     """Averages the weights after each iteration and validates with the average.
 
@@ -63,8 +66,12 @@ class EMAHook(Hook):
             "update_buffers": update_buffers,
         }
         self.average: AveragedWeights | None = None
-        if not strict_load:
-            self.notes = ("EMAHook.strict_load changes nothing: states are always loaded strictly",)
+        ignored = {
+            "strict_load changes nothing: states are always loaded strictly": not strict_load,
+            "gamma changes nothing: only MomentumAnnealingEMA has it": ema_type != ANNEALING and gamma != 100,
+            f"momentum changes nothing: {PLAIN_MEAN} is the plain mean": ema_type == PLAIN_MEAN and momentum != 0.0002,
+        }
+        self.notes = tuple(f"EMAHook.{line}" for line, is_given in ignored.items() if is_given)
 
     def check(self, runner: Runner) -> None:
         """Refuse a beginning that the run never reaches."""

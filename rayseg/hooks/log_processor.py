@@ -110,6 +110,8 @@ def _check_custom(item: dict[str, Any], key: str) -> None:
     for name in ("data_src", "method_name"):
         if not isinstance(item.get(name), str):
             raise ConfigError(f"{key}.{name}: expected a name, found {item.get(name)!r}")
+    if not isinstance(item.get("log_name"), str | None):
+        raise ConfigError(f"{key}.log_name: expected a name, found {item['log_name']!r}")
     method, window = item["method_name"], item.get("window_size")
     if method not in STATISTICS:
         hint = did_you_mean(method, STATISTICS)

@@ -108,7 +108,7 @@ class LoggerHook(Hook):
             runner.publish.scalars("test", runner.iter, {**_notes(runner, "test"), **metrics})
 
     def _warn_of_no_number(self, runner: Runner, loss: float) -> None:
-        if not math.isfinite(loss) and not self._has_warned:
+        if not math.isfinite(loss) and not self._has_warned and not runner.control.alarms:  # a guard tells it itself
             self._has_warned = True
             runner.publish.warning(
                 f"the loss is {loss} at iteration {runner.iter + 1}, and training goes on; a smaller learning rate, "

@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from rayseg.config.markers import Rule
 from rayseg.core import distributed
 from rayseg.core.sample import PixelData, SegSample
 from rayseg.data.decode import read_image
@@ -55,7 +56,7 @@ class SegVisualizationHook(Hook):
         wait_time: float = 0.0,
         max_images: int = 8,
         worst: int = 4,
-        alpha: float = 0.5,
+        alpha: Annotated[float, Rule(lambda share: 0 <= share <= 1, "from 0 to 1")] = 0.5,
         backend_args: dict[str, Any] | None = None,
     ) -> None:
         self.draw = draw

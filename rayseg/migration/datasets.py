@@ -13,6 +13,7 @@ from rayseg.migration.transforms import migrate_pipeline, reduces_zero_label
 # Arguments of MM's data sets that say nothing about the data.
 _NOTHING = ("type", "test_mode", "lazy_init", "serialize_data", "max_refetch", "filter_cfg", "_scope_")
 _TAKEN = ("data_root", "data_prefix", "ann_file", "img_suffix", "seg_map_suffix", "metainfo", "reduce_zero_label")
+_PLAIN_NAMES = ("BaseSegDataset", "CustomDataset")
 _OTHERS = ("ignore_index", "pipeline", "classes", "palette")
 
 
@@ -109,6 +110,9 @@ def _classes(
         do = "say classes=[...] there, or put them into classes.txt in data_root, one a line"
         lines.missing(path, {"type": name}, "its class, which is not read, says the classes", do)
         return {}
+    if known is None and name not in _PLAIN_NAMES:
+        why = "a data set of your own, whose class is not read; FolderDataset stands there with its arguments"
+        lines.differs(path, {"type": name}, why, "if it does more than say its classes, name it by its dotted path")
     if given is None or list(given) == names:
         return {"classes": names, "palette": metainfo.get("palette") or palette}
     wanted = given if isinstance(given, str) else [str(label).strip() for label in given]

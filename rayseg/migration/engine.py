@@ -7,6 +7,7 @@ from typing import Any
 
 from rayseg.config.tree import as_tree
 from rayseg.core.registries import HOOKS, METRICS, VIS_BACKENDS
+from rayseg.migration.fractions import in_fractions
 from rayseg.migration.lines import Lines, without_scope
 from rayseg.migration.optim_wrapper import migrate_optim_wrapper
 from rayseg.migration.schedules import migrate_schedulers
@@ -77,15 +78,16 @@ def _default_hooks(config: Any, has_imports: bool, lines: Lines) -> Any:
     hooks = {}
     for name, hook in config.items():
         if hook is None or _is_known_hook(hook, f"default_hooks.{name}", has_imports, lines):
-            hooks[name] = None if hook is None else _unscoped(hook)
+            hooks[name] = in_fractions(_unscoped(hook), f"default_hooks.{name}", lines)
     return hooks
 
 
 def _custom_hooks(config: Any, has_imports: bool, lines: Lines) -> Any:
     if not isinstance(config, list | tuple):
         return config
-    known = [_is_known_hook(hook, f"custom_hooks.{i}", has_imports, lines) for i, hook in enumerate(config)]
-    return [_unscoped(hook) for hook, is_known in zip(config, known, strict=True) if is_known] or None
+    paths = {f"custom_hooks.{index}": hook for index, hook in enumerate(config)}
+    kept = {path: hook for path, hook in paths.items() if _is_known_hook(hook, path, has_imports, lines)}
+    return [in_fractions(_unscoped(hook), path, lines) for path, hook in kept.items()] or None
 
 
 def _is_known_hook(hook: Any, path: str, has_imports: bool, lines: Lines) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rayseg.migration.fractions import in_fractions
 from rayseg.migration.lines import Lines, without_scope
 
 
@@ -27,7 +28,7 @@ def _one(config: Any, tree: Mapping[str, Any], path: str, lines: Lines) -> Any:
         do = "if it was meant to act, say by_epoch=False, its numbers in iterations"
         lines.differs(path, config, "it counts epochs in a loop that counts iterations, so it never acted", do)
         return None
-    return result
+    return in_fractions(result, path, lines)
 
 
 def _counts_iterations(loop: Any) -> bool:

@@ -162,6 +162,12 @@ class LearningRateDecayOptimizerConstructor(DefaultOptimWrapperConstructor):
             elif self.num_layers is not None and self.num_layers > backbone.count:
                 note += f"; num_layers={self.num_layers} keeps them further below the full rate"
             rows.append(GroupRow(backbone.prefix.rstrip(".") or "model", None, None, 0, 0, note))
+        idle = "a row of layer_table that matches no parameter"
+        rows.extend(
+            GroupRow(entry.pattern, None, None, 0, 0, idle)
+            for entry in (() if callable(self.table) else self.table)
+            if all(entry.numbers(name) is None for name in names)
+        )
         return [*rows, *super()._notes(names)]
 
     def _checked_rate(self) -> float:

@@ -26,6 +26,7 @@ def blocks() -> list[str]:
 
 @pytest.fixture
 def registered_for_this_test() -> Iterator[None]:
+    assert "my_hooks" not in sys.modules, "another test has left its own behind"
     yield
     sys.modules.pop("my_hooks", None)
     HOOKS._names.pop("HeadFirstHook", None)
@@ -69,7 +70,7 @@ def test_cfg_options_as_mm_users_write_them(rayseg: Rayseg, config: Path, monkey
         "train_dataloader.dataset.pipeline=[dict(type=RandomCrop, crop_size=(8, 8))]", "work_dir='a b'",
     )  # fmt: skip
     assert (answer.code, answer.err) == (0, "")
-    for line in ("mean=[1, 2, 3]", "type='mmengine.EMAHook'", "crop_size=(8, 8)", "work_dir = 'a b'", "max_iters=6"):
+    for line in ("mean=[1, 2, 3]", 'type="mmengine.EMAHook"', "crop_size=(8, 8)", 'work_dir = "a b"', "max_iters=6"):
         assert line in answer.out
     assert "_scope_" not in answer.out
     wrong = rayseg("config", config, "--cfg-options", "custom_hooks=[dict(type=mmseg.EMAHok)]")

@@ -131,7 +131,7 @@ def test_configs_in_the_docs_are_valid(page: str, tmp_path: Path, monkeypatch: p
     assert configs
     for text in configs:
         assert problems(text, folder) == []
-    monkeypatch.delitem(sys.modules, "my_hooks", raising=False)
+    sys.modules.pop("my_hooks", None)
 
 
 def test_the_hook_of_the_docs_passes_its_own_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,4 +143,4 @@ def test_the_hook_of_the_docs_passes_its_own_test(tmp_path: Path, monkeypatch: p
     module.test_the_norm_is_noted_at_intervals_and_the_largest_survives()
     assert problems(RECIPE + config, tmp_path) == []
     for name in ("my_hooks", "own_hook_test"):
-        monkeypatch.delitem(sys.modules, name)
+        sys.modules.pop(name, None)

@@ -56,7 +56,7 @@ def test_dotted_paths_are_found_beside_the_config_first(write: Write, monkeypatc
         "configs/a.py: custom_hooks.1.x: beside_config_hooks.Plain takes no 'x' (found 1); it takes no arguments",
     ]
     assert sys.path == before
-    monkeypatch.delitem(sys.modules, "beside_config_hooks")
+    sys.modules.pop("beside_config_hooks", None)
 
 
 def test_a_user_module_that_cannot_be_imported(write: Write, tmp_path: Any) -> None:
@@ -87,7 +87,7 @@ def test_custom_imports_register_names(write: Write, monkeypatch: pytest.MonkeyP
     assert problems_of(load_config(path)) == [
         "a.py: custom_hooks.0.n: expected int, found '1'; write the number without quotes"
     ]
-    monkeypatch.delitem(sys.modules, "registering")
+    sys.modules.pop("registering", None)
 
 
 def test_an_inherited_value_is_reported_once_and_an_own_one_where_it_stands(write: Write) -> None:

@@ -45,7 +45,7 @@ def test_a_short_name_imports_nothing_until_it_is_resolved(tmp_path: Path, monke
     assert registry.known() == ["LateBox"]
     assert "late_box" not in sys.modules
     assert registry.resolve("LateBox").__module__ == "late_box"
-    monkeypatch.delitem(sys.modules, "late_box")
+    sys.modules.pop("late_box", None)
 
 
 def test_a_library_answers_with_and_without_a_prefix() -> None:

@@ -148,7 +148,7 @@ def test_a_best_needs_a_validation(tmp_path: Path) -> None:
 
 
 def test_as_many_rules_as_metrics() -> None:
-    with pytest.raises(ConfigError, match="2 rules for the 1 metrics of save_best"):
+    with pytest.raises(ConfigError, match=r"default_hooks\.checkpoint\.rule: 2 rules for the 1 metrics of save_best"):
         CheckpointHook(save_best="mIoU", rule=["less", "greater"])
 
 

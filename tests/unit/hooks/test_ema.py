@@ -158,6 +158,19 @@ def test_contradictions_are_refused(options: dict[str, int], message: str) -> No
         EMAHook(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "ignored"),
+    [
+        ({"gamma": 5}, ["gamma"]),
+        ({"ema_type": "StochasticWeightAverage", "momentum": 0.1, "gamma": 5}, ["gamma", "momentum"]),
+        ({"ema_type": "MomentumAnnealingEMA", "momentum": 0.1, "gamma": 5}, []),
+        ({"strict_load": False}, ["strict_load"]),
+    ],
+)
+def test_what_its_kind_has_no_use_for_is_noted(options: dict[str, Any], ignored: list[str]) -> None:
+    assert [note.split()[0] for note in EMAHook(**options).notes] == [f"EMAHook.{name}" for name in ignored]
+
+
 def test_a_wrong_momentum_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"EMAHook.momentum: expected a number above 0 and below 1, found 2"):
         build(tmp_path, custom_hooks=[{"type": "EMAHook", "momentum": 2.0}]).runner.train()

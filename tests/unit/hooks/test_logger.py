@@ -161,6 +161,7 @@ def test_statistics_of_the_users_choice(tmp_path: Path) -> None:
     [
         ({"method_name": "mean"}, "custom_cfg.0.data_src: expected a name, found None"),
         ({"data_src": "loss"}, "custom_cfg.0.method_name: expected a name, found None"),
+        ({"data_src": "loss", "method_name": "mean", "log_name": 3}, "custom_cfg.0.log_name: expected a name, found 3"),
         ({"data_src": "loss", "method_name": "maen"}, "found 'maen'; did you mean 'mean'"),
         ({"data_src": "loss", "method_name": "mean", "window_size": "globl"}, "found 'globl'; did you mean 'global'"),
         ({"data_src": "loss", "method_name": "mean", "window_size": "epoch"}, "window_size: an iteration loop has no"),

@@ -63,6 +63,7 @@ def test_stop_ends_the_run_and_saves_nothing_bad(tmp_path: Path, clip: Any) -> N
     assert 6 <= run.runner.iter <= 8, "judged at the next control point"
     assert run.saved == [f"iter_{n}" for n in range(1, 6)]
     assert run.events("ended") == []
+    assert run.events("warning") == [], "the guard tells it, and nothing says that training goes on"
 
 
 def test_the_name_that_mmdetection_has(tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rayseg.core.distributed import get_rank
+from rayseg.core.errors import ConfigError
 from rayseg.core.sample import PixelData, SegSample
+from rayseg.engine.build import resolve_config
 from rayseg.hooks.visualization import LowestScores, SegVisualizationHook, picture_of, spread
 from tests.distributed import run_ranks
+from tests.toys import toy_config
 from tests.unit.engine.training import Run, iterations, train
 
 CLASSES = ["sky", "tree", "road"]
@@ -231,3 +234,10 @@ def test_showing_opens_a_window(tmp_path: Path, folder: Path, monkeypatch: pytes
 
 def test_an_interval_of_zero_draws_each() -> None:
     assert SegVisualizationHook(interval=0).interval == 1
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    hooks = {"visualization": {"type": "SegVisualizationHook", "alpha": share}}
+    with pytest.raises(ConfigError, match=rf"visualization.alpha: expected float \(from 0 to 1\), found {share}"):
+        resolve_config(toy_config(default_hooks=hooks))

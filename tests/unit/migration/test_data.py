@@ -153,6 +153,7 @@ def test_own_classes_that_are_not_the_known_ones_are_taken_as_they_are() -> None
         ),
         ({"type": "BaseSegDataset", "metainfo": {"classes": "classes.txt"}}, "Folder", []),
         ({"type": "MyDataset"}, "Folder", ["missing d"]),
+        ({"type": "MyDataset", "metainfo": {"classes": ["a", "b"]}}, "Folder", ["differs d"]),
         ({"type": "CityscapesDataset", "indices": 10}, "Folder", ["missing d.indices"]),
         ({"type": "CityscapesDataset", "lazy_init": True, "backend_args": None}, "Folder", []),
         ({"type": "NYUDataset", "data_prefix": {"img_path": "a", "depth_map_path": "b"}}, "replace", ["missing d"]),

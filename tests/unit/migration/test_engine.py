@@ -100,6 +100,29 @@ def test_hooks(write: Write, hook: str, stays: bool, lines: list[str]) -> None:
     assert (len(migration.sections.get("custom_hooks", [])), about(migration, "custom_hooks")) == (stays, lines)
 
 
+@pytest.mark.parametrize(
+    ("hook", "limits", "lines"),
+    [
+        ("monitor='mIoU', min_delta=0.5", {"min_delta": 0.005}, ["differs custom_hooks.0.min_delta"]),
+        ("monitor='mAcc', stopping_threshold=75", {"stopping_threshold": 0.75}, ["differs custom_hooks.0.stopping_t"]),
+        ("monitor='mIoU', stopping_threshold=None", {"stopping_threshold": None}, []),
+        ("monitor='loss', min_delta=0.5", {"min_delta": 0.5}, []),
+    ],
+)
+def test_limits_of_scores_become_fractions(write: Write, hook: str, limits: dict[str, Any], lines: list[str]) -> None:
+    migration = migrate(write(f"custom_hooks = [dict(type='mmengine.EarlyStoppingHook', {hook})]"))
+    assert limits.items() <= migration.sections["custom_hooks"][0].items()
+    assert [line[: len("differs custom_hooks.0.stopping_t")] for line in about(migration, "custom_hooks")] == lines
+
+
+def test_a_plateaus_threshold_in_percent_becomes_a_fraction(write: Write) -> None:
+    plateau = "dict(type='ReduceOnPlateauLR', monitor='mIoU', by_epoch=False, threshold=0.5, threshold_rule='{}')"
+    relative, absolute = (migrate(write(f"param_scheduler = {plateau.format(rule)}")) for rule in ("rel", "abs"))
+    assert relative.sections["param_scheduler"]["threshold"] == 0.5
+    assert absolute.sections["param_scheduler"]["threshold"] == 0.005
+    assert about(absolute, "param_scheduler") == ["differs param_scheduler.threshold"]
+
+
 def test_a_default_hook_that_is_turned_off_stays_off(write: Write) -> None:
     migration = migrate(
         write("default_hooks = dict(timer=None, visualization=dict(_delete_=True, type='DetVisualizationHook'))")

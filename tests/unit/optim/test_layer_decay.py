@@ -131,6 +131,13 @@ def test_plain_transformers_by_block() -> None:
         assert found[f"backbone.layers.{block}.attn.q_bias"] == (0.5 ** (4 - block), 0)
 
 
+def test_a_row_of_the_table_that_matches_nothing_is_said() -> None:
+    table = [{"pattern": "backbone.layers.{block}", "layer": "block + 1"}, {"pattern": "backbone.layer", "layer": 0}]
+    notes = build(Segmentor(BEiT(4)), decay_rate=0.5, layer_table=table).group_notes
+    told = [row.name for row in notes if row.note == "a row of layer_table that matches no parameter"]
+    assert told == ["backbone.layer"]
+
+
 def test_a_larger_num_layers_slows_the_backbone_and_is_said() -> None:
     wrapper = build(Segmentor(BEiT(4)), decay_rate=0.5, num_layers=6)
     assert {row.name: row.lr for row in wrapper.group_table}["layer_4_decay"] == LR * 0.5**3
