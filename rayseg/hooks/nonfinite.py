@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rayseg.engine.runner import Runner
 
 SHOWN_FILES = 16
-ADVICE = "a smaller learning rate, clip_grad or a warm-up may help"
+ADVICE = "resume with policy='skip', or begin a new run with a smaller learning rate, clip_grad or a warm-up"
 
 
 @dataclass

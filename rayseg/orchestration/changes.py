@@ -16,6 +16,7 @@ ALLOWED = (
     "default_hooks.checkpoint.max_keep_ckpts",
     "default_hooks.visualization.*",
     "custom_hooks.*.interval",
+    "custom_hooks.*.policy",
     "param_scheduler.end",
     "param_scheduler.*.end",
     "trackers*",

@@ -47,6 +47,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("default_hooks.checkpoint.max_keep_ckpts", 3),
         ("default_hooks.visualization.max_images", 3),
         ("param_scheduler.0.end", 200),
+        ("custom_hooks.0.policy", "skip"),
         ("trackers", {}),
         ("trackers.wandb", {"type": "WandB"}),
         ("scaling.num_workers", 4),
