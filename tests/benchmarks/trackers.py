@@ -20,7 +20,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from tests.integration.tracking.mlflow_server import Server
 
-ITERATIONS, INTERVAL, REPETITIONS = 160, 10, 5
+ITERATIONS, INTERVAL, REPETITIONS = 100, 10, 5
 BOUND = 1.02
 SIDE = 128
 
