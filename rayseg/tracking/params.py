@@ -20,20 +20,21 @@ ENVIRONMENT = (
 )  # fmt: skip
 
 
-def config_params(run_dir: Path) -> dict[str, str]:
-    """Key path → value of every leaf of the run's config (``optim_wrapper.optimizer.lr`` → ``0.001``), secrets hidden.
-
-    Empty when ``config.py`` is not there or cannot be loaded.
-    """
+def read_config(run_dir: Path) -> Mapping[str, Any]:
+    """The run's config as its directory has it; empty when ``config.py`` is not there or cannot be loaded."""
     path = run_dir / CONFIG_FILE
     if not path.is_file():
         return {}
     try:
         with PARSING:
-            config = load_config(path)
+            return load_config(path)
     except ConfigError:
         return {}
-    return flat(config)
+
+
+def config_params(run_dir: Path) -> dict[str, str]:
+    """Key path → text of every leaf of the config: ``optim_wrapper.optimizer.lr`` → ``0.001``; secrets are hidden."""
+    return flat(read_config(run_dir))
 
 
 def environment(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -11,12 +11,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from rayseg.config import load_config
 from rayseg.core.errors import ConfigError
 from rayseg.tracking.delivery import Delivery
 from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
-from rayseg.tracking.params import CONFIG_FILE, ENVIRONMENT, PARSING
+from rayseg.tracking.params import ENVIRONMENT, read_config
 from rayseg.tracking.pictures import Picture, run_pictures
 from rayseg.tracking.redact import Redactor
 from rayseg.tracking.table import ClassTable
@@ -288,16 +287,7 @@ def remove_others(kept: Path, run_id: str) -> None:
 
 def config_tree(run_dir: Path) -> dict[str, Any]:
     """A run's config as JSON values, secrets hidden; empty where there is none that can be loaded."""
-    path = run_dir / CONFIG_FILE
-    if not path.is_file():
-        return {}
-    try:
-        with PARSING:
-            config = load_config(path)
-        tree = plain(Redactor().tree(config))
-    except ConfigError:
-        return {}
-    return dict(tree)
+    return dict(plain(Redactor().tree(read_config(run_dir))))
 
 
 def plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ def test_one_thread_at_a_time_parses(tmp_path: Path, monkeypatch):
     """Python 3.11 counts the depth of all threads' syntax trees as one, and fails where they mix (SystemError)."""
     (tmp_path / "config.py").write_text("model = dict(b=1)\n")
     lock = Counting()
-    for module in ("rayseg.tracking.params", "rayseg.tracking.wandb", "rayseg.reporting.config_leaves"):
+    for module in ("rayseg.tracking.params", "rayseg.reporting.config_leaves"):
         monkeypatch.setattr(f"{module}.PARSING", lock)
     assert params.config_params(tmp_path) == {"model.b": "1"}
     assert config_tree(tmp_path) == {"model": {"b": 1}}
