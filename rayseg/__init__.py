@@ -19,6 +19,7 @@ _PUBLIC = {
     "sync": "rayseg.orchestration",
     "test": "rayseg.orchestration",
     "train": "rayseg.orchestration",
+    "tune": "rayseg.tuning",
     "write_report": "rayseg.reporting",
 }
 

@@ -7,7 +7,6 @@ import typer
 from rayseg.cli.output import BAD_INPUT, print_errors
 
 VERBS = {
-    "tune": "search hyperparameters: a sweep of runs.",
     "submit": "send a run to a cluster as a Ray job.",
 }
 INSTEAD = {

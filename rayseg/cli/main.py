@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rayseg.cli import config, data, later, migrate, predict, report, sync, test, train
+from rayseg.cli import config, data, later, migrate, predict, report, sync, test, train, tune
 from rayseg.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, Output, print_errors, problems_of
 from rayseg.core.errors import ConfigError, RaysegError
 
@@ -43,6 +43,7 @@ def options(
 
 
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("test")(test.score)
 app.command("predict")(predict.predict)
 app.command("config")(config.config)

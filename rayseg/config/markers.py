@@ -23,6 +23,11 @@ def at_least(minimum: int) -> Rule:
     return Rule(lambda value: value >= minimum, f"at least {minimum}")
 
 
+def above(minimum: float) -> Rule:
+    """A number above ``minimum``."""
+    return Rule(lambda value: value > minimum, f"above {minimum}")
+
+
 @dataclass(frozen=True)
 class Advice:
     """A sentence that is added to the error when the value does not fit."""

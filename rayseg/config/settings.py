@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from rayseg.config.markers import at_least
+from rayseg.config.markers import above, at_least
 from rayseg.core.errors import ConfigError
-from rayseg.core.registries import DATASETS, SAMPLERS
+from rayseg.core.registries import DATASETS, SAMPLERS, SEARCHERS, SWEEP_SCHEDULERS
 
 Count = Annotated[int, at_least(1)]
 
@@ -154,28 +154,31 @@ class TuneSettings:
     """``tune``: what a sweep looks for and how.
 
     Attributes:
-        metric: what is compared, one or several.
-        mode: whether the larger or the smaller value is better, one for all or one for each metric.
-        num_samples: trials.
+        metric: the number of a validation by which trials are compared; a trial counts with its best validation.
+        mode: whether the larger (``max``) or the smaller value is better; guessed by the metric's name when None.
+        num_samples: trials; with ``grid`` leaves, trials of each combination of them.
         max_concurrent: trials at the same time; None means as many as fit.
         scheduler: what stops trials early, ``dict(type='ASHA', ...)``.
-        searcher: what proposes trials, ``dict(type='Optuna', ...)``.
-        seeds: seeds that each trial is run with, or how many.
-        time_budget: seconds after which no trial is started.
-        max_failures: how often a failed trial is started again.
-        time_attr: what the scheduler counts in.
+        searcher: what proposes trials, ``dict(type='Optuna', ...)``; random when None.
+        time_budget: seconds after which no trial is begun, and those that run save and end.
+        max_failures: how often a trial that failed is started again, from its last checkpoint.
+        seeds: seeds with which the best trials are run once more, each from its beginning, and ``baseline`` too.
+        best_k: how many of the best trials are run with ``seeds``.
+        baseline: what they are compared with: names of dimensions to values; what is not said is the first option of a
+            choice, the middle of a range.
     """
 
-    metric: str | list[str] = "mIoU"
-    mode: Literal["max", "min"] | list[Literal["max", "min"]] = "max"
+    metric: str = "mIoU"
+    mode: Literal["max", "min"] | None = None
     num_samples: Count = 1
     max_concurrent: Count | None = None
-    scheduler: dict[str, Any] | None = None
-    searcher: dict[str, Any] | None = None
-    seeds: Count | list[int] | None = None
-    time_budget: float | None = None
-    max_failures: Annotated[int, at_least(-1)] = 0
-    time_attr: Literal["iter", "epoch", "time"] = "iter"
+    scheduler: Annotated[dict[str, Any], SWEEP_SCHEDULERS] | None = None
+    searcher: Annotated[dict[str, Any], SEARCHERS] | None = None
+    time_budget: Annotated[float, above(0)] | None = None
+    max_failures: Annotated[int, at_least(0)] = 0
+    seeds: list[int] | None = None
+    best_k: Count = 3
+    baseline: dict[str, Any] | None = None
 
 
 SETTINGS: dict[str, type] = {

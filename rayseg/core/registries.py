@@ -150,3 +150,23 @@ VIS_BACKENDS = Registry(
         "WandbVisBackend",
     ),
 )
+SEARCHERS = Registry(
+    "searcher",
+    _names("rayseg.tuning.searchers", "Random", "Grid") | {"Optuna": "rayseg.tuning.optuna.Optuna"},
+    absent={
+        "BasicVariantGenerator": "'Random' draws, and tries 'grid' leaves, as it does",
+        "OptunaSearch": "it is called 'Optuna' here",
+        "HyperOptSearch": "'Optuna' is the searcher that learns from results here",
+    },
+)
+SWEEP_SCHEDULERS = Registry(
+    "scheduler of trials",
+    _names("rayseg.tuning.schedulers", "ASHA", "MedianStopping") | {"PBT": "rayseg.tuning.pbt.PBT"},
+    absent={
+        "ASHAScheduler": "it is called 'ASHA' here",
+        "AsyncHyperBandScheduler": "it is called 'ASHA' here",
+        "MedianStoppingRule": "it is called 'MedianStopping' here",
+        "PopulationBasedTraining": "it is called 'PBT' here",
+        "HyperBandScheduler": "'ASHA' does the same without waiting for the slowest trial",
+    },
+)

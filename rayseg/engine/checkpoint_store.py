@@ -149,7 +149,7 @@ class CheckpointStore:
         """Label → name of its checkpoint, in the order of labels. CheckpointError when a pin is damaged."""
         return self._pins.all()
 
-    def prune(self, keep_last: int, attempt: int | None = None) -> Sequence[str]:
+    def prune(self, keep_last: int, attempt: int | None = None, *, spare_newest: bool = True) -> Sequence[str]:
         """Remove old checkpoints. Never removes a pinned one, nor the newest good one, nor one that is being staged.
 
         What cannot be removed is a line in ``warnings``: a run need not end because of it.
@@ -157,6 +157,7 @@ class CheckpointStore:
         Args:
             keep_last: how many unpinned ones are kept, newest first; at least 0.
             attempt: the number that was claimed; the newest if not given.
+            spare_newest: False of a run that nobody goes on with: the newest good one may go too.
 
         Returns:
             The names that were removed, oldest first.
@@ -171,11 +172,14 @@ class CheckpointStore:
             pinned = set(self.pins().values())
             newest_first = self.list()[::-1]
             doomed = [checkpoint.name for checkpoint in newest_first if checkpoint.name not in pinned][keep_last:]
-            good = next((one.name for one in newest_first if self._is_good(one)), None) if doomed else None
+            needed = spare_newest and doomed
+            good = next((one.name for one in newest_first if self._is_good(one)), None) if needed else None
         except CheckpointError as error:
             self._warn(f"old checkpoints were not removed: {error}")
             return []
-        return self._remove([name for name in reversed(doomed) if good not in (None, name)], attempt)
+        if needed and good is None:
+            return []
+        return self._remove([name for name in reversed(doomed) if name != good], attempt)
 
     def clean(self, attempt: int) -> Sequence[str]:
         """Remove what earlier attempts began and never committed, and what an interrupted removal left; returns names.

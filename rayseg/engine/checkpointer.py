@@ -89,6 +89,8 @@ class Checkpointer:
         staged = self._staged
         failed = staged is not None and staged.error is not None
         stop = self.runner.host.stop_reason() is not None
+        if (ending := self.runner.host.end_reason()) is not None:
+            self.runner.loop.end_early(ending)
         try:
             agreement = self.runner.control.agree(
                 stop=stop,

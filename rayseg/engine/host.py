@@ -34,6 +34,9 @@ class Host(Protocol):
     def stop_reason(self) -> str | None:
         """Why the run should save and end, or None; cheap enough to ask at each validation batch."""
 
+    def end_reason(self) -> str | None:
+        """Why the training should end at the next control point, as finished, or None."""
+
 
 class LocalHost:
     """This process is worker and owner at once: no Ray, no process group unless one is already up.
@@ -42,6 +45,7 @@ class LocalHost:
         publish: receives each record of rank 0 at once.
         device: where the model lives; a GPU when there is one and None is given.
         stop: why the run should save and end, or None; asked at control points and validation batches.
+        end: why the training should end, as finished, or None; asked at control points.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class LocalHost:
         publish: Callable[[Record], None] | None = None,
         device: torch.device | str | None = None,
         stop: Callable[[], str | None] | None = None,
+        end: Callable[[], str | None] | None = None,
     ) -> None:
         from rayseg.core.distributed import get_rank, get_world_size
 
@@ -58,6 +63,7 @@ class LocalHost:
         self.reason = ""
         self._publish = publish
         self._stop = stop
+        self._end = end
 
     def start_from(self) -> str | None:
         """Nothing outside the run."""
@@ -71,3 +77,7 @@ class LocalHost:
     def stop_reason(self) -> str | None:
         """What ``stop`` says."""
         return self._stop() if self._stop is not None else None
+
+    def end_reason(self) -> str | None:
+        """What ``end`` says."""
+        return self._end() if self._end is not None else None

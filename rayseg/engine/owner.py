@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from rayseg.core.record import Record
@@ -17,6 +18,7 @@ class RunOwner:
     Args:
         recorder: writes the run's files and feeds the trackers.
         store: where the run's checkpoints are, to read the records that a checkpoint carries.
+        listen: shown every record once it is written down; the run waits for it.
 
     Attributes:
         ended: what the workers said at a clean end: ``status`` and ``iter``; None until then.
@@ -24,12 +26,15 @@ class RunOwner:
         metrics: the last validation's numbers.
     """
 
-    def __init__(self, recorder: RunRecorder, store: CheckpointStore) -> None:
+    def __init__(
+        self, recorder: RunRecorder, store: CheckpointStore, listen: Callable[[Record], None] | None = None
+    ) -> None:
         self.recorder = recorder
         self.store = store
         self.ended: dict[str, Any] | None = None
         self.iter = 0
         self.metrics: dict[str, Any] = {}
+        self._listen = listen
 
     def receive(self, record: Record) -> None:
         """Write one record down; a new attempt first cuts the run's numbers back to where it starts from."""
@@ -41,6 +46,8 @@ class RunOwner:
         elif record.name == "ended":
             self.ended = record.data
         self.recorder.record(record)
+        if self._listen is not None:
+            self._listen(record)
 
     @property
     def best(self) -> dict[str, dict[str, Any]]:

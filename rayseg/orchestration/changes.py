@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import FunctionType
 from typing import Any
@@ -37,14 +37,20 @@ ALLOWED = (
 MISSING = "(not set)"
 
 
-def refused_changes(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The key paths that differ and may not, each with the saved and the wanted value as text."""
+def refused_changes(
+    saved: Mapping[str, Any], wanted: Mapping[str, Any], allowed: Sequence[str] = ALLOWED
+) -> list[tuple[str, str, str]]:
+    """The key paths that differ and may not, each with the saved and the wanted value as text.
+
+    Args:
+        allowed: patterns of key paths that may differ.
+    """
     before, after = dict(_leaves(saved)), dict(_leaves(wanted))
     differing = [key for key in {**before, **after} if before.get(key, MISSING) != after.get(key, MISSING)]
     return [
         (key, before.get(key, MISSING), after.get(key, MISSING))
         for key in differing
-        if not any(fnmatchcase(key, pattern) for pattern in ALLOWED)
+        if not any(fnmatchcase(key, pattern) for pattern in allowed)
     ]
 
 

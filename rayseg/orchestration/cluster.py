@@ -60,8 +60,16 @@ def require_local(scaling: Scaling) -> None:
     Raises:
         ConfigError: what was asked, what there is, and what to change.
     """
-    there = {"CPU": float(cores()), "GPU": float(local_gpus())}
-    _require(scaling, asked(scaling, local_gpus()), [there], "this machine")
+    _require(scaling, asked(scaling, local_gpus()), [_here()], "this machine")
+
+
+def room_here(scaling: Scaling) -> int:
+    """How many workers this machine holds."""
+    return _room(asked(scaling, local_gpus()), [_here()], scaling)
+
+
+def _here() -> dict[str, float]:
+    return {"CPU": float(cores()), "GPU": float(local_gpus())}
 
 
 @contextmanager
@@ -91,6 +99,11 @@ def connected(scaling: Scaling) -> Iterator[dict[str, float]]:
 def node_count() -> int:
     """Nodes of the cluster that this process is connected to."""
     return len(_nodes())
+
+
+def room(scaling: Scaling, each: dict[str, float]) -> int:
+    """How many workers that ask for ``each`` the connected cluster holds when nothing else runs."""
+    return _room(each, _nodes(), scaling)
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ from rayseg.engine.runner import Runner
 
 def launch_facts(config: Config, run_dir: Path, rehearsed: Runner, workers: int) -> dict[str, Any]:
     """``name``, ``workers``, ``data``; ``experiment`` and ``config`` unless the run directory itself was named."""
-    facts = {"name": run_dir.name, "experiment": run_name(config), "workers": workers, "data": _data(rehearsed)}
+    facts = {"name": run_dir.name, "experiment": run_name(config), "workers": workers, "data": data_facts(rehearsed)}
     if config.filename is not None and config.filename.parent == run_dir:
         del facts["experiment"]  # the first start said it
         return facts
@@ -28,7 +28,7 @@ def _own_part(config: Config) -> dict[str, Any]:
     return {"file": config.provenance.name, "changed": changed}
 
 
-def _data(rehearsed: Runner) -> dict[str, Any]:
+def data_facts(rehearsed: Runner) -> dict[str, Any]:
     """Of each split: the directory, how many images, and the fingerprint of their files where the data set has one."""
     loaders = {"train": rehearsed.train_dataloader, "val": rehearsed.val_dataloader}
     return {split: _dataset(loader.dataset) for split, loader in loaders.items() if loader is not None}

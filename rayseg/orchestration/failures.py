@@ -42,13 +42,18 @@ def reason(rank: int, failure: BaseException) -> str:
     died: BaseException | None = getattr(failure, "health_check_failure", None)
     if died is None:
         return f"rank {rank}: {_first_line(getattr(failure, '_base_exc', failure))}"
-    if type(died).__name__ == "OutOfMemoryError":
-        return f"rank {rank}'s worker died: Ray ended it since its machine ran out of memory"
-    if "node has died" in str(died):
-        return f"rank {rank}'s worker died: its machine was lost"
-    if "process has died" in str(died):
-        return f"rank {rank}'s worker died: its process was killed or crashed, perhaps for want of memory"
-    return f"rank {rank}'s worker died: {_first_line(died)}"
+    return f"rank {rank}'s worker died: {death(died)}"
+
+
+def death(error: BaseException) -> str:
+    """What became of a process, by the error that Ray gives those who wait for it."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return "Ray ended it since its machine ran out of memory"
+    if "node has died" in str(error):
+        return "its machine was lost"
+    if "process has died" in str(error):
+        return "its process was killed or crashed, perhaps for want of memory"
+    return _first_line(error)
 
 
 def _is_echo(failure: BaseException) -> bool:

@@ -18,22 +18,23 @@ from rayseg.engine.host import LocalHost
 from rayseg.engine.owner import RunOwner
 from rayseg.orchestration.failures import cause
 from rayseg.orchestration.mailbox import Mailbox
-from rayseg.orchestration.stop import StopSignals
+from rayseg.orchestration.stop import StopRequest
 from rayseg.orchestration.worker import WorkerArguments, train_worker
 
 DRAIN_SECONDS = 0.2
 
 
-def run_here(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals) -> None:
+def run_here(config: Config, run_dir: Path, owner: RunOwner, stop: StopRequest) -> None:
     """Train in this process, without Ray."""
     from rayseg.engine.build import build_training
 
     prepend_import_path(*import_path_of(config))
     device = "cpu" if settings(config, "scaling").use_gpu is False else None
-    build_training(config, LocalHost(owner.receive, device, stop), run_dir).train()
+    host = LocalHost(owner.receive, device, stop=lambda: stop.reason, end=lambda: stop.end_reason)
+    build_training(config, host, run_dir).train()
 
 
-def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopSignals, resources: dict[str, float]) -> None:
+def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopRequest, resources: dict[str, float]) -> None:
     """Train in Ray Train workers; ``fit`` runs in a thread, since on the main one Ray's own Ctrl-C would not save.
 
     Args:
@@ -74,17 +75,20 @@ class _Launch:
             self.error = cause(error)
 
 
-def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopSignals) -> None:
+def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopRequest) -> None:
     """Write down what arrives until the workers have ended."""
     import ray
 
-    asked_to_stop = False
+    asked_to_stop = asked_to_end = False
     ended = False
     while not ended:
         ended = launch.wait(DRAIN_SECONDS)
         if stop.reason is not None and not asked_to_stop:
             asked_to_stop = True
             mailbox.request_stop.remote(stop.reason)
+        if stop.end_reason is not None and not asked_to_end:
+            asked_to_end = True
+            mailbox.request_end.remote(stop.end_reason)
         for record in ray.get(mailbox.drain.remote()):
             owner.receive(record)
 

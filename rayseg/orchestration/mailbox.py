@@ -11,6 +11,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._records: list[Record] = []
         self._stop: str | None = None
+        self._end: str | None = None
         self._reason = ""
 
     def put(self, record: Record) -> None:
@@ -26,9 +27,13 @@ class Mailbox:
         """Ask the workers to save and end."""
         self._stop = reason
 
-    def stop_reason(self) -> str | None:
-        """Why they should, or None."""
-        return self._stop
+    def request_end(self, reason: str) -> None:
+        """Ask the workers to end the training, as finished."""
+        self._end = reason
+
+    def wishes(self) -> tuple[str | None, str | None]:
+        """Why they should save and end, and why the training should end as finished; None where they should not."""
+        return self._stop, self._end
 
     def note_failure(self, reason: str) -> None:
         """Why the worker group is about to be started again."""

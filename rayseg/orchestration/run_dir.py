@@ -47,16 +47,10 @@ def choose(config: Config, work_dir: str | os.PathLike[str] | None, *, resume: b
         ConfigError: it is used and nothing was said of resuming; there is nothing to resume; the config differs from
             the run's in what a resume may not change.
     """
-    named = config.get("work_dir") if work_dir is None else work_dir
-    if named is not None and not os.fspath(named):
-        raise ConfigError("--work-dir (work_dir in the config): empty; name a directory, or leave it out")
-    if named is None and auto_resume:
-        raise ConfigError("--auto-resume needs a --work-dir (or work_dir in the config) that every retry finds again")
-    if named is None and not resume:
-        return RunDir(_new(config), named=False)
-    path = based(named) if named is not None else _latest(config)
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"--work-dir {path}: a file is in the way")
+    chosen = chosen_path(config, work_dir, resume=resume, auto_resume=auto_resume)
+    if not chosen.named:
+        return chosen
+    path = chosen.path
     store = store_of(config, path)
     checkpoint = None if store.is_empty() else store.latest()
     used = checkpoint is not None or _has_numbers(path)
@@ -75,6 +69,27 @@ def choose(config: Config, work_dir: str | os.PathLike[str] | None, *, resume: b
     if checkpoint is not None:
         _refuse_less(config, checkpoint)
     return RunDir(path, named=True, start_from=checkpoint)
+
+
+def chosen_path(
+    config: Config, work_dir: str | os.PathLike[str] | None, *, resume: bool, auto_resume: bool = False
+) -> RunDir:
+    """The directory that is meant: a named one, the latest one to resume, or a new one. Nothing in it is looked at.
+
+    Raises:
+        ConfigError: an empty name, none where every retry must find the same, a file in its place.
+    """
+    named = config.get("work_dir") if work_dir is None else work_dir
+    if named is not None and not os.fspath(named):
+        raise ConfigError("--work-dir (work_dir in the config): empty; name a directory, or leave it out")
+    if named is None and auto_resume:
+        raise ConfigError("--auto-resume needs a --work-dir (or work_dir in the config) that every retry finds again")
+    if named is None and not resume:
+        return RunDir(_new(config), named=False)
+    path = based(named) if named is not None else _latest(config)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--work-dir {path}: a file is in the way")
+    return RunDir(path, named=True)
 
 
 def based(work_dir: str | os.PathLike[str]) -> Path:

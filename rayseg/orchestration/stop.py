@@ -1,4 +1,4 @@
-"""StopSignals: the first Ctrl-C, SIGTERM or SIGUSR1 asks the run to save and end, a second Ctrl-C ends it at once."""
+"""How a run is asked to end: by signals (the first Ctrl-C asks, a second one ends it at once), or by a sweep."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ from typing import Any
 SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
-class StopSignals:
-    """While it is entered in the main thread, signals set ``reason``; elsewhere it does nothing.
+class StopRequest:
+    """What the run that holds it is asked for. Set from any thread.
 
     Attributes:
-        reason: the name of the first signal that came, or None.
+        reason: why it should save and end, to go on another time; None while it should not.
+        end_reason: why its training should end here, as finished; None while it should not.
+        failure: why a run that ended so counts as failed.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.end_reason: str | None = None
+        self.failure: str | None = None
+
+
+class StopSignals(StopRequest):
+    """While it is entered in the main thread, SIGINT, SIGTERM and SIGUSR1 set ``reason``; elsewhere it does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -34,10 +45,6 @@ class StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
-
-    def __call__(self) -> str | None:
-        """The reason to stop, or None."""
-        return self.reason
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.reason is not None and number == signal.SIGINT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.run_dir import RunDir, choose, prepare
 from rayseg.orchestration.source import Overrides, Source, read_source, resolved
-from rayseg.orchestration.stop import StopSignals
+from rayseg.orchestration.stop import StopRequest, StopSignals
 from rayseg.orchestration.trackers import build_trackers, require_one_store
 from rayseg.tracking.recorder import RunRecorder
 from rayseg.tracking.redact import Redactor
+from rayseg.tracking.tracker import Tracker
 
 
 def train(
@@ -76,14 +78,12 @@ def train(
             require_one_store(trackers, run_dir.path, node_count())
         facts = launch_facts(config, run_dir.path, rehearsed, workers)
         config = prepare(config, run_dir)
-        checkpoints = StoredCheckpoints(store_of(config, run_dir.path))
-        recorder = RunRecorder(run_dir.path, trackers, checkpoints=checkpoints)
-        owner = RunOwner(recorder, store_of(config, run_dir.path))
-        recorder.start(facts)
+        owner = begin_run(config, run_dir.path, trackers, facts)
         if workers < scaling.num_workers:
             what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
             owner.receive(_note(what))
-        return _own(owner, config, run_dir.path, resources)
+        with StopSignals() as stop:
+            return carry_out(owner, config, run_dir.path, resources, stop)
 
 
 def plan_run(
@@ -108,21 +108,52 @@ def plan_run(
     return config, choose(config, from_run if work_dir is None else work_dir, resume=resume, auto_resume=auto_resume)
 
 
-def _own(owner: RunOwner, config: Config, run_dir: Path, resources: dict[str, float] | None) -> RunResult:
-    """Run to the end and write down how it ended, whatever happens; ``resources`` are a Ray worker's."""
+def begin_run(
+    config: Config,
+    run_dir: Path,
+    trackers: Sequence[Tracker],
+    facts: Mapping[str, Any],
+    listen: Callable[[Record], None] | None = None,
+) -> RunOwner:
+    """Open the files of a run directory that is prepared, and let the trackers begin.
+
+    Args:
+        facts: for ``run.json``.
+        listen: shown every record once it is written down.
+
+    Raises:
+        ConfigError: another living process records into it.
+        RecordingError: it cannot be written.
+    """
+    recorder = RunRecorder(run_dir, trackers, checkpoints=StoredCheckpoints(store_of(config, run_dir)))
+    owner = RunOwner(recorder, store_of(config, run_dir), listen)
+    recorder.start(facts)
+    return owner
+
+
+def carry_out(
+    owner: RunOwner, config: Config, run_dir: Path, resources: dict[str, float] | None, stop: StopRequest
+) -> RunResult:
+    """Run to the end and write down how it ended, whatever happens.
+
+    Args:
+        resources: what each Ray worker asks for; None for a run in this process.
+        stop: asked for the run's end.
+    """
     error: BaseException | None = None
-    with StopSignals() as stop:
-        try:
-            if resources is None:
-                run_here(config, run_dir, owner, stop)
-            else:
-                run_on_ray(config, run_dir, owner, stop, resources)
-        except (Exception, KeyboardInterrupt) as failure:
-            error = failure
+    try:
+        if resources is None:
+            run_here(config, run_dir, owner, stop)
+        else:
+            run_on_ray(config, run_dir, owner, stop, resources)
+    except (Exception, KeyboardInterrupt) as failure:
+        error = failure
     if owner.ended is not None:
         status = owner.ended["status"]
     else:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    if error is None and stop.failure is not None:
+        error, status = RaysegError(stop.failure), "failed"
     text = None if error is None or status == "interrupted" else Redactor()(_one_line(error))
     owner.recorder.finish(status, error=_in_full(error) if error is not None and text else None)
     return RunResult(run_dir, status, owner.iter, owner.metrics, owner.best, text)

@@ -56,8 +56,8 @@ class RayTrainHost:
         self.device = get_device()
         self.reason = ray.get(mailbox.restart_reason.remote())
         self._mailbox = mailbox
-        self._stop: str | None = None
-        self._answer = mailbox.stop_reason.remote()
+        self._wishes: tuple[str | None, str | None] = (None, None)
+        self._answer = mailbox.wishes.remote()
         self._asked = time.monotonic()
         torch.set_num_threads(threads or max(1, cores() // context.get_local_world_size()))
 
@@ -70,16 +70,24 @@ class RayTrainHost:
         self._mailbox.put.remote(record)
 
     def stop_reason(self) -> str | None:
-        """The mailbox's last answer; asks again, without waiting, at most twice a second."""
+        """The mailbox's last answer."""
+        return self._asked_for()[0]
+
+    def end_reason(self) -> str | None:
+        """The mailbox's last answer."""
+        return self._asked_for()[1]
+
+    def _asked_for(self) -> tuple[str | None, str | None]:
+        """The last answer; asks again, without waiting, at most twice a second."""
         import ray
 
-        if self._stop is not None or time.monotonic() - self._asked < SECONDS_BETWEEN_QUESTIONS:
-            return self._stop
+        if self._wishes[0] is not None or time.monotonic() - self._asked < SECONDS_BETWEEN_QUESTIONS:
+            return self._wishes
         if ray.wait([self._answer], timeout=0)[0]:
-            self._stop = ray.get(self._answer)
-            self._answer = self._mailbox.stop_reason.remote()
+            self._wishes = ray.get(self._answer)
+            self._answer = self._mailbox.wishes.remote()
             self._asked = time.monotonic()
-        return self._stop
+        return self._wishes
 
 
 def train_worker(config: dict[str, WorkerArguments]) -> None:
@@ -91,7 +99,7 @@ def train_worker(config: dict[str, WorkerArguments]) -> None:
     prepend_import_path(*import_path_of(arguments.config))
     threads = settings(arguments.config, "randomness").threads
     host = RayTrainHost(arguments.mailbox, threads)
-    _write_output_to(arguments.run_dir / "logs" / f"rank_{host.rank:04d}.log")
+    write_output_to(arguments.run_dir / "logs" / f"rank_{host.rank:04d}.log")
 
     from rayseg.engine.build import build_training
 
@@ -99,7 +107,7 @@ def train_worker(config: dict[str, WorkerArguments]) -> None:
     runner.train()
 
 
-def _write_output_to(path: Path) -> None:
+def write_output_to(path: Path) -> None:
     """Append what this process prints, its libraries' warnings too, to its own file in the run directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for stream in (sys.stdout, sys.stderr):

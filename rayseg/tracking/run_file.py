@@ -50,7 +50,7 @@ class RunFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.data: dict[str, Any] = {**json.loads(json.dumps(DEFAULTS)), **read_run(path.parent)}
-        self.data["uid"] = self.data["uid"] or token_hex(8)
+        self.data["uid"] = self.data["uid"] or new_uid()
 
     def write(self) -> None:
         """Replace the file at once.
@@ -59,6 +59,11 @@ class RunFile:
             RecordingError: the file is as it was.
         """
         replace_file(self.path, encode(self.data, indent=2).encode("utf-8", "replace") + b"\n")
+
+
+def new_uid() -> str:
+    """What a run, or a sweep, is known by, wherever its directory is copied."""
+    return token_hex(8)
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:

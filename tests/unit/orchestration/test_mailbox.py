@@ -20,11 +20,13 @@ def test_records_are_drained_once_and_in_order() -> None:
     assert mailbox.drain() == []
 
 
-def test_the_wish_to_stop_stays() -> None:
+def test_wishes_stay() -> None:
     mailbox = Mailbox()
-    assert mailbox.stop_reason() is None
+    assert mailbox.wishes() == (None, None)
     mailbox.request_stop("SIGTERM")
-    assert [mailbox.stop_reason(), mailbox.stop_reason()] == ["SIGTERM"] * 2
+    assert [mailbox.wishes(), mailbox.wishes()] == [("SIGTERM", None)] * 2
+    mailbox.request_end("it is the worst")
+    assert mailbox.wishes() == ("SIGTERM", "it is the worst")
 
 
 def test_the_reason_of_a_restart_is_the_last_failure() -> None:

@@ -16,16 +16,16 @@ NUMBERS = [getattr(signal, name) for name in SIGNALS]
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_is_a_reason_to_stop(name: str) -> None:
     with StopSignals() as stop:
-        assert stop() is None
+        assert stop.reason is None
         os.kill(os.getpid(), getattr(signal, name))
-        assert stop() == stop.reason == name
+        assert stop.reason == name
 
 
 def test_the_first_reason_stays() -> None:
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop() == "SIGUSR1"
+        assert stop.reason == "SIGUSR1"
 
 
 def test_a_second_ctrl_c_ends_at_once() -> None:
@@ -33,7 +33,7 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        assert stop() == "SIGINT"
+        assert stop.reason == "SIGINT"
 
 
 def test_a_second_term_does_not() -> None:
@@ -41,7 +41,7 @@ def test_a_second_term_does_not() -> None:
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop() == "SIGTERM"
+        assert stop.reason == "SIGTERM"
 
 
 def test_handlers_are_put_back_also_after_an_error() -> None:
@@ -66,7 +66,7 @@ def test_outside_the_main_thread_it_does_nothing() -> None:
     def enter() -> None:
         with StopSignals() as stop:
             inside.append([signal.getsignal(number) for number in NUMBERS])
-            inside.append(stop())
+            inside.append(stop.reason)
 
     thread = threading.Thread(target=enter)
     thread.start()

@@ -1,0 +1,263 @@
+"""Driver: the process that owns a sweep. It proposes trials, follows Ray Tune, and writes down how the sweep stands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayseg.core.errors import ConfigError
+from rayseg.data.home import rayseg_home
+from rayseg.orchestration.source import CONFIG_FILE
+from rayseg.orchestration.stop import StopRequest
+from rayseg.tuning.journal import Journal
+from rayseg.tuning.life import SweepArguments
+from rayseg.tuning.problem import SweepProblem
+from rayseg.tuning.results import SweepFiles, SweepResult, best_of, trial_row
+from rayseg.tuning.standing import ENDED, Standing
+from rayseg.tuning.table import SweepConsole
+from rayseg.tuning.trial_dir import make_trial_dir, prune_trial, trial_dir
+
+LOOK_SECONDS = 0.2
+WRITE_SECONDS = 2.0
+SCRATCH = ".ray"
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+# The head's own resource: a trial that only waits for its workers takes no CPU that they need.
+ON_HEAD = {"CPU": 0, "node:__internal_head__": 0.001}
+
+
+@dataclass
+class Driver:
+    """Runs one launch of a sweep.
+
+    Attributes:
+        resources: what each worker of a trial asks for.
+        limit: trials at the same time.
+        trial_facts: for each trial's ``run.json``.
+    """
+
+    problem: SweepProblem
+    sweep_dir: Path
+    resources: dict[str, float]
+    limit: int
+    journal: Journal
+    standing: Standing
+    files: SweepFiles
+    console: SweepConsole
+    trial_facts: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        self._changed = True
+        self._written_at = 0.0
+        self._lock = threading.RLock()
+        self._stopping = ""
+        self._best_name = ""
+
+    def run(self, lines: Sequence[Mapping[str, Any]], stop: StopRequest) -> SweepResult:
+        """Go through the trials to the end or a stop.
+
+        Args:
+            lines: of the journal before this launch.
+            stop: asked for the sweep's end.
+        """
+        import ray
+
+        from rayseg.tuning.judging import Judge
+        from rayseg.tuning.mailbox import SweepMailbox
+        from rayseg.tuning.proposals import Proposals
+
+        self._note("launch", command=self.files.facts["command"])
+        self._settle()
+        self.console.start(self.sweep_dir, self.files.facts, self.standing)
+        self.mailbox: Any = ray.remote(num_cpus=0)(SweepMailbox).remote()
+        tune, scheduler = self.problem.settings, self.problem.scheduler
+        rule = scheduler.build(tune.metric, self.problem.mode, self.problem.max_iters) if scheduler else None
+        name = type(scheduler).__name__ if scheduler else ""
+        judge = Judge(tune.metric, rule, self._note, self._end, name, self.problem.max_iters)
+        judge.replay(lines)
+        waiting = [trial.name for trial in self.standing.unfinished()]
+        self.proposals = Proposals(waiting, self._propose, self.limit)
+        launch = _Launch(lambda: self._tune(judge))
+        try:
+            self._follow(launch, stop)
+        finally:
+            shutil.rmtree(self.sweep_dir / SCRATCH, ignore_errors=True)
+        return self._ended(launch.error)
+
+    def _tune(self, judge: Any) -> None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+        for logger in ("ray.tune", "ray.air", "ray.train"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+        from ray import tune
+
+        from rayseg.tuning.failing import NoteTrialFailures
+        from rayseg.tuning.trial import TrialActor
+
+        trainable = tune.with_parameters(TrialActor, arguments=self._arguments())
+        tune.run(
+            tune.with_resources(trainable, ON_HEAD if self.problem.is_nested else {"CPU": 0, **self.resources}),
+            name="sweep",
+            storage_path=str(self.sweep_dir / SCRATCH),
+            search_alg=self.proposals,
+            scheduler=judge,
+            max_failures=self.problem.settings.max_failures,
+            callbacks=[NoteTrialFailures(self._note, self.sweep_dir)],
+            reuse_actors=True,
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
+
+    def _arguments(self) -> SweepArguments:
+        return SweepArguments(
+            sweep_dir=self.sweep_dir,
+            mailbox=self.mailbox,
+            metric=self.problem.settings.metric,
+            worker_resources=self.resources if self.problem.is_nested else None,
+            directory=os.getcwd(),
+            home=str(rayseg_home()),
+            facts=self.trial_facts,
+        )
+
+    def _follow(self, launch: _Launch, stop: StopRequest) -> None:
+        """Look after the sweep until Ray Tune is done: events, files, the terminal, the wish to stop."""
+        import ray
+
+        budget = self.problem.settings.time_budget
+        ends_at = time.monotonic() + budget if budget is not None else float("inf")
+        ended = False
+        while not ended:
+            ended = launch.wait(LOOK_SECONDS)
+            for event in ray.get(self.mailbox.drain.remote()):
+                self._note(event.pop("event"), **event)
+            if stop.reason is not None:
+                self._stop(stop.reason)
+            elif time.monotonic() > ends_at:
+                self._stop(f"the time budget of {budget:g} s is spent")
+            self._write()
+
+    def _stop(self, reason: str) -> None:
+        """Propose no more, and let what runs save and end."""
+        if not self._stopping:
+            self._stopping = reason
+            self.proposals.stop()
+            self.mailbox.request_stop.remote(reason)
+
+    def _end(self, trial: str, reason: str) -> None:
+        import ray
+
+        ray.get(self.mailbox.request_end.remote(trial, reason))
+
+    def _propose(self) -> str | None:
+        """The name of the next trial, journaled first, its directory made; one whose config is wrong has failed."""
+        while not self._stopping and len(self.standing.trials) < self.problem.total:
+            number = len(self.standing.trials)
+            trials = list(self.standing.trials.values())
+            draw = self.problem.searcher.propose(number, self.problem.space, trials)
+            name = f"{number:04d}"
+            self._note("proposed", trial=name, number=number, draw=draw)
+            if self._made(name, draw):
+                return name
+        return None
+
+    def _settle(self) -> None:
+        """Bring in order what an earlier driver left: judged trials have ended, missing directories are made."""
+        for trial in self.standing.unfinished():
+            if trial.judged:
+                self._note("ended", trial=trial.name, status="stopped", iter=trial.last_iter, reason=trial.reason)
+            elif not (trial_dir(self.sweep_dir, trial.name) / CONFIG_FILE).is_file():
+                self._made(trial.name, trial.draw)
+
+    def _made(self, name: str, draw: Mapping[str, Any]) -> bool:
+        try:
+            make_trial_dir(self.problem, self.sweep_dir, name, draw)
+        except ConfigError as error:
+            self._note("ended", trial=name, status="failed", iter=0, reason=str(error).replace("\n", "; "))
+            return False
+        return True
+
+    def _note(self, event: str, **facts: Any) -> None:
+        """Write an event down and follow it."""
+        with self._lock:
+            line = self.journal.write(event, **facts)
+            self.standing.take(line)
+            self._changed = True
+            self.console.event(line, self.standing)
+        if event == "ended" and facts["status"] in ENDED:
+            self._prune(facts["trial"])
+
+    def _prune(self, name: str) -> None:
+        """Of a trial that is over, keep what is pinned, and the newest checkpoint of the best trial so far."""
+        best = best_of(self.standing, self.problem.settings.metric, self.problem.mode)
+        best_name = best["trial"] if best else ""
+        for loser in {name, self._best_name} - {best_name, ""}:
+            if self.standing.trials[loser].status in ENDED:
+                prune_trial(trial_dir(self.sweep_dir, loser))
+        self._best_name = best_name
+
+    def _write(self, *, now: bool = False) -> None:
+        if now or (self._changed and time.monotonic() - self._written_at > WRITE_SECONDS):
+            self._changed, self._written_at = False, time.monotonic()
+            with self._lock:
+                self.files.write(self.standing)
+                self.console.update(self.standing, self.files.facts)
+
+    def _ended(self, error: BaseException | None) -> SweepResult:
+        metric, mode = self.problem.settings.metric, self.problem.mode
+        for trial in self.standing.unfinished():
+            if trial.status == "running":  # its process died with the launch
+                self._note(
+                    "ended", trial=trial.name, status="interrupted", iter=trial.last_iter, reason="the sweep ended"
+                )
+        best = best_of(self.standing, metric, mode)
+        is_interrupted = bool(self._stopping) and not self._stopping.startswith("the time budget")
+        status: Any = "interrupted" if is_interrupted else "failed" if best is None or error is not None else "finished"
+        text = f"{type(error).__name__}: {error}" if error is not None else None
+        if status == "failed" and text is None:
+            text = self._why_no_score()
+        self.files.facts.update(status=status, error=text, finished=time.time(), stopping=self._stopping or None)
+        if best is not None:
+            best["config"] = str(self.files.write_best(best))
+        self._write(now=True)
+        rows = [trial_row(trial, metric, mode) for trial in self.standing.trials.values()]
+        result = SweepResult(self.sweep_dir, status, metric, best, rows, text)
+        self.console.finish(result, self.standing)
+        return result
+
+    def _why_no_score(self) -> str:
+        reasons = [trial.reason for trial in self.standing.trials.values() if trial.reason]
+        return f"no trial gave a {self.problem.settings.metric}" + (f"; the first one: {reasons[0]}" if reasons else "")
+
+
+class _Launch:
+    """Ray Tune in a thread of its own, since on the main one its Ctrl-C would not let trials save."""
+
+    def __init__(self, run: Any) -> None:
+        self.error: BaseException | None = None
+        self._run = run
+        self._thread = threading.Thread(target=self._go, name="rayseg-tune", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ended within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _go(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            self.error = error

@@ -1,0 +1,35 @@
+"""export_best: the configs of the best trials of a sweep directory, also while the sweep goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rayseg.core.errors import ConfigError
+from rayseg.tracking.files import replace_file
+from rayseg.tuning.journal import read_journal
+from rayseg.tuning.results import best_config, read_sweep
+from rayseg.tuning.standing import Standing
+
+
+def export_best(sweep_dir: str | os.PathLike[str], count: int) -> list[Path]:
+    """Write the configs of the best trials as ``best_configs/<rank>_<trial>.py``; gives the paths, the best first.
+
+    Raises:
+        ConfigError: no sweep directory, or no trial has a score yet.
+    """
+    path = Path(sweep_dir)
+    standing, facts = Standing(read_journal(path)), read_sweep(path)
+    metric, mode = facts.get("metric", "mIoU"), facts.get("mode", "max")
+    ranked = standing.ranked(metric, mode)[:count]
+    if not ranked:
+        raise ConfigError(f"{path}: no trial has a score yet, so there is nothing to export")
+    folder = path / "best_configs"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for rank, trial in enumerate(ranked, 1):
+        value, at = trial.best(metric, mode) or (None, None)
+        found = {"trial": trial.name, "value": value, "iter": at, "draw": trial.draw}
+        paths.append(folder / f"{rank:02d}_{trial.name}.py")
+        replace_file(paths[-1], best_config(path, found, metric).encode())
+    return paths

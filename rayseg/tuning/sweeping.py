@@ -1,0 +1,154 @@
+"""tune: a sweep from its config to its best trial, on Ray Tune."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from rayseg.config import Config
+from rayseg.core.errors import ConfigError
+from rayseg.engine.build import run_name
+from rayseg.orchestration.cluster import connected, names_a_cluster, require_local, room
+from rayseg.orchestration.facts import data_facts
+from rayseg.orchestration.run_dir import RunDir, prepare
+from rayseg.orchestration.source import Overrides, Source, read_source
+from rayseg.orchestration.stop import StopSignals
+from rayseg.tracking.facts import collect_facts
+from rayseg.tracking.run_file import new_uid
+from rayseg.tuning.driver import Driver
+from rayseg.tuning.journal import Journal, read_journal
+from rayseg.tuning.problem import SweepProblem, posed
+from rayseg.tuning.results import SweepFiles, SweepResult, dimension_facts, read_sweep
+from rayseg.tuning.standing import Standing
+from rayseg.tuning.sweep_dir import SweepLock, choose_sweep_dir, is_sweep_dir
+from rayseg.tuning.table import SweepConsole
+
+
+def tune(
+    source: Source,
+    *,
+    overrides: Overrides = (),
+    work_dir: str | PathLike[str] | None = None,
+    num_samples: int | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    console: SweepConsole | None = None,
+) -> SweepResult:
+    """Run a sweep: draw what the config leaves open, train, compare, stop what is worse.
+
+    Args:
+        source: a config file with open leaves, a sweep directory to resume, or the config as a dict.
+        overrides: ``key=value`` texts, or a mapping from key path to value; a value may be a leaf.
+        work_dir: the sweep directory; ``work_dirs/<config name>/<time>`` when nobody names one.
+        num_samples: instead of ``tune.num_samples``.
+        workers: of each trial, instead of ``scaling.num_workers``.
+        resume: go on with the sweep of the directory.
+        console: what shows the sweep to people.
+
+    Returns:
+        How it ended; a trial that fails is a row in it, not an exception.
+
+    Raises:
+        ConfigError: something is wrong with the input; nothing was started.
+    """
+    problem, sweep_dir = plan_sweep_run(source, overrides, work_dir, num_samples, workers, resume=resume)
+    if not names_a_cluster():
+        require_local(problem.scaling)
+    with connected(problem.scaling) as resources:
+        config = prepare(problem.config, sweep_dir)
+        lock = SweepLock(sweep_dir.path)
+        try:
+            fits = max(1, room(problem.scaling, resources) // problem.scaling.num_workers)
+            return _run(problem, config, sweep_dir.path, resources, fits, console)
+        finally:
+            lock.release()
+
+
+def plan_sweep_run(
+    source: Source,
+    overrides: Overrides,
+    work_dir: str | PathLike[str] | None,
+    num_samples: int | None,
+    workers: int | None,
+    *,
+    resume: bool,
+) -> tuple[SweepProblem, RunDir]:
+    """The checked sweep and its directory, which is not touched yet.
+
+    Raises:
+        ConfigError: as ``tune``.
+    """
+    config, from_dir = read_source(source, overrides)
+    given = {"tune.num_samples": num_samples, "scaling.num_workers": workers}
+    config, _ = read_source(config, {key: value for key, value in given.items() if value is not None})
+    if from_dir is not None and not is_sweep_dir(from_dir):
+        raise ConfigError(f"{from_dir} is a run, not a sweep; give its config, or a sweep directory")
+    sweep_dir = choose_sweep_dir(config, from_dir if work_dir is None else work_dir, resume=resume)
+    return posed(config, sweep_dir.path), sweep_dir
+
+
+def _run(
+    problem: SweepProblem,
+    config: Config,
+    sweep_dir: Path,
+    resources: dict[str, float],
+    fits: int,
+    console: SweepConsole | None,
+) -> SweepResult:
+    goes_on = is_sweep_dir(sweep_dir)
+    lines = list(read_journal(sweep_dir)) if goes_on else []
+    files = SweepFiles(sweep_dir, problem.space, sweep_facts(problem, config, sweep_dir))
+    journal = Journal(sweep_dir)
+    try:
+        driver = Driver(
+            problem=problem,
+            sweep_dir=sweep_dir,
+            resources=resources,
+            limit=min(fits, problem.settings.max_concurrent or fits),
+            journal=journal,
+            standing=Standing(lines),
+            files=files,
+            console=console or SweepConsole(quiet=True),
+            trial_facts={"sweep": _about(files.facts), "data": data_facts(problem.runner)},
+        )
+        with StopSignals() as stop:
+            return driver.run(lines, stop)
+    finally:
+        journal.close()
+
+
+def sweep_facts(problem: SweepProblem, config: Config, sweep_dir: Path) -> dict[str, Any]:
+    """What ``sweep.json`` says from the start; what an earlier driver wrote stays where it is not known better."""
+    before = read_sweep(sweep_dir)
+    now = time.time()
+    tune = problem.settings
+    return {
+        "uid": before.get("uid") or new_uid(),
+        "name": sweep_dir.name,
+        "experiment": before.get("experiment") or run_name(config),
+        "status": "running",
+        "error": None,
+        "metric": tune.metric,
+        "mode": problem.mode,
+        "total": problem.total,
+        "max_iters": problem.max_iters,
+        "searcher": dict(tune.searcher or {"type": "Random"}),
+        "scheduler": dict(tune.scheduler) if tune.scheduler else None,
+        "space": {"size": problem.space.size(), "dimensions": [dimension_facts(d) for d in problem.space.all()]},
+        "started": before.get("started") or now,
+        "launched": now,
+        "finished": None,
+        "best": None,
+        "trials": {},
+        "seeds": before.get("seeds"),
+        "tracking": before.get("tracking") or {},
+        **collect_facts(),
+    }
+
+
+def _about(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What each trial knows of its sweep."""
+    return {key: facts[key] for key in ("uid", "name", "experiment", "metric", "mode")}
