@@ -47,16 +47,16 @@ def layer_decay_keys(
 
     ``convnext={'model.net.encoder_name': 'tu-convnext_atto', **layer_decay_keys(dict(model['net'],
     encoder_name='tu-convnext_atto'))}``. Rates are drawn from 0.6 to 0.95, which holds those of published fine-tuning:
-    0.65 for BEiT's largest classifiers and its segmentation's 0.9 to 0.95 (Bao et al., 2021), 0.65 to 0.75 for MAE's
-    (He et al., 2022), 0.7 to 0.9 for ConvNeXt's and 0.9 to 0.95 for its segmentation (Liu et al., 2022).
+    0.65 and 0.75 for MAE's classifiers (He et al., 2022), 0.7 and 0.8 for ConvNeXt's and 0.9 for its segmentation (Liu
+    et al., 2022), 0.9 and 0.95 for BEiT's segmentation (Bao et al., 2021).
 
     Args:
         net: the network, ``dict(type='smp.Unet', encoder_name=...)``, its dotted path or class, or a live one. It is
             built, without memory where it can be and without pretrained weights, to see that its backbone has a layer
             table. None leaves that to each trial.
         decay_rate: a leaf, a list to choose from, or a number.
-        decay_type: 'layer_wise', 'stage_wise', or a leaf or list of them; None is both, or the first for a backbone
-            without stages (for which 'stage_wise' is an error, also unseen with ``net=None``).
+        decay_type: 'layer_wise', 'stage_wise', or a leaf or list of them; None is those that the backbone has. With
+            ``net=None`` it is both, and over a backbone without stages the 'stage_wise' trials fail.
         layer_table: rows of one's own, as ``paramwise_cfg.layer_table``.
 
     Raises:

@@ -60,8 +60,8 @@ def optim_wrapper_space(
     * MuonAdamW: the same, since its updates are as large as AdamW's (Liu et al., arXiv 2502.16982).
     * NAdam (Dozat, 2016), RAdam (Liu et al., 2020): the same, with AdamW's decoupled decay.
     * Adam: ``weight_decay`` 1e-6 to 1e-3, as it is part of the gradient there (Loshchilov and Hutter, 2019).
-    * SGD: ``lr`` 1e-3 to 1e-1 and ``weight_decay`` 1e-5 to 1e-3 around the 0.007 to 0.01 and 1e-4 to 5e-4 of Chen et
-      al., DeepLab v3, 2017, and Zhao et al., PSPNet, 2017; ``momentum`` 0.9, 0.95, 0.99, and Nesterov's or not, of
+    * SGD: ``lr`` 1e-3 to 1e-1 and ``weight_decay`` 1e-5 to 1e-3 around the 0.007 to 0.01 and 1e-4 to 5e-4 of DeepLab
+      (Chen et al., 2017) and PSPNet (Zhao et al., 2017); ``momentum`` 0.9, 0.95, 0.99, and Nesterov's or not, after
       Sutskever et al., 2013.
     * ``accumulative_counts`` 1, 2, 4. More make a greater batch, for which the best ``lr`` is another (Goyal et al.,
       2017): a good reason to draw both, and a trial has fewer steps then.
