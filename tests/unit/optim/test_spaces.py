@@ -236,6 +236,9 @@ def test_ranges_hold_what_recipes_use() -> None:
     assert holds("AdamW", 4e-3, 0.05)
     assert holds("SGD", 0.01, 5e-4)
     assert not holds("SGD", 6e-5, 0.01)
+    clipping, norms = DEFAULT.options[0]["clip_grad"], (0.05, 0.1, 1.0, 10.0, 20.0)
+    assert [contains(clipping, {"max_norm": norm}) for norm in norms] == [False, True, True, True, False]
+    assert contains(clipping, None)
 
 
 NAMES = "or a dict from names to arguments"
