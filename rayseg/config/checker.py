@@ -9,7 +9,7 @@ from typing import Any
 from rayseg.config.config import DEFAULT
 from rayseg.config.describe import describe_error, shown, type_name, with_article
 from rayseg.config.markers import ComponentKeys
-from rayseg.config.matching import TRAILING_COMMA, Matcher, plain
+from rayseg.config.matching import TRAILING_COMMA, Matcher
 from rayseg.config.search import Choice
 from rayseg.config.signatures import Parameter, parameters_of
 from rayseg.config.tree import is_code, join
@@ -112,7 +112,7 @@ class Checker(Matcher):
             if parameter.required and name not in given and name not in supplied:
                 expected = "" if parameter.annotation is Any else f" ({type_name(parameter.annotation)})"
                 message = f"{label} needs {name!r}{expected}" if registry else f"{name!r}{expected} is missing"
-                self.problem(message, path, self.origin(plain(join(path, "type"))))
+                self.problem(message, path, self.origin(join(path, "type")))
 
     def _argument(self, value: Any, parameter: Parameter, path: str) -> None:
         trial = self.tried(value, parameter.annotation, path)
@@ -131,8 +131,8 @@ class Checker(Matcher):
 
     def _left_over(self, key: str, path: str, registry: Registry | None) -> str:
         """The advice for an argument of a base file whose ``type`` another file has changed."""
-        set_by, typed_by = (self.origin(plain(join(path, name))) for name in (key, "type"))
-        if registry and typed_by not in (set_by, DEFAULT) and set_by == self.origin(plain(path)):
+        set_by, typed_by = (self.origin(join(path, name)) for name in (key, "type"))
+        if registry and typed_by not in (set_by, DEFAULT) and set_by == self.origin(path):
             return f" (left over from {set_by}; _delete_=True beside the new 'type' drops it)"
         return ""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rayseg.config.merge import nearest_entry
-from rayseg.config.tree import ConfigDict
+from rayseg.config.tree import ConfigDict, parents
 from rayseg.core.errors import ConfigError, Problem
 
 COMMAND_LINE = "command line"
@@ -82,8 +82,10 @@ class Config(ConfigDict):
 
     def origin(self, key_path: str) -> str:
         """The file that set ``a.b.c``; ``command line`` for an override, ``default`` for what ``complete_config``
-        filled in, empty when it came from Python."""
-        return nearest_entry(self._provenance.origins, key_path) or self._provenance.name
+        filled in, empty when it came from Python. In ``a[label].b`` the value is inside an option of a choice."""
+        origins = self._provenance.origins
+        inside = (origins[path] for path in parents(key_path) if "[" in path and path in origins)
+        return next(inside, None) or nearest_entry(origins, key_path.partition("[")[0]) or self._provenance.name
 
     def merge_from_dict(self, options: Mapping[str, Any]) -> None:
         """Change the config in place: key paths such as ``model.net.depth`` or ``custom_hooks.0.x`` to values.

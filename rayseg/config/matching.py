@@ -51,7 +51,7 @@ class Matcher:
 
     def problem(self, message: str, path: str, file: str | None = None) -> None:
         """Note a problem at a key path, in the file that set it."""
-        self.problems.append(Problem(message, path, self.origin(plain(path)) if file is None else file))
+        self.problems.append(Problem(message, path, self.origin(path) if file is None else file))
 
     def mismatch(self, value: Any, annotation: Any, path: str) -> None:
         """Note that a value is not what is expected."""
@@ -193,11 +193,6 @@ class Matcher:
         types = args if fixed else (args[0] if args else Any,) * len(value)
         for index, (item, item_type) in enumerate(zip(value, types, strict=True)):
             self.value(item, item_type, join(path, index))
-
-
-def plain(path: str) -> str:
-    """A key path up to the first branch of a choice, as origins know it."""
-    return path.partition("[")[0]
 
 
 def _shape(value: Any) -> str | None:

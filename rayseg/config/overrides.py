@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rayseg.config.config import COMMAND_LINE
 from rayseg.config.describe import shown
 from rayseg.config.merge import Origins, merge, set_origin
-from rayseg.config.search import CALLS, call_leaf
+from rayseg.config.search import CALLS, Choice, call_leaf
 from rayseg.config.tree import DELETE, ConfigDict, join, without_delete
 from rayseg.core.errors import ConfigError, Problem
 
@@ -22,7 +23,7 @@ def apply_overrides(
     """A copy of ``tree`` with ``overrides`` applied in order; ``origins`` is updated.
 
     A dict is merged into a dict, anything else replaces. A key that does not exist is made: the checker says whether
-    it may exist.
+    it may exist. A key path that leads into a choice holds for whichever option is drawn, so it changes each of them.
 
     Raises:
         ConfigError: every override that has no ``=``, whose value cannot be made, or whose key path leads nowhere.
@@ -150,6 +151,9 @@ def _with(old: Any, parts: list[str], value: Any, path: str, origins: Origins) -
             return merge(old, value, origins, {path: COMMAND_LINE}, path)
         set_origin(origins, path, COMMAND_LINE)
         return without_delete(value)
+    if isinstance(old, Choice):
+        options = [_with(option, parts, value, f"{path}[{label}]", origins) for label, option in old.branches()]
+        return replace(old, options=tuple(options))
     if old is None:
         old = ConfigDict()
         set_origin(origins, path, COMMAND_LINE)

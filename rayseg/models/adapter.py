@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayseg.core.errors import ConfigError
+from rayseg.core.net_arguments import CLASS_ARGUMENTS
 from rayseg.core.registries import NETS
 from rayseg.models.pretrained import explained
 
-# What constructors call the number of classes: smp, then timm and torchvision, then transformers.
-CLASS_ARGUMENTS = ("classes", "num_classes", "num_labels")
 # Images are padded to a multiple of this when nothing says better: enough for five halvings.
 DEFAULT_DIVISOR = 32
 

@@ -12,10 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rayseg.core.errors import ConfigError, did_you_mean
+from rayseg.core.net_arguments import NO_PRETRAINED
 from rayseg.core.registries import NETS
 
-# Constructors' arguments that ask for pretrained weights (smp; torchvision; timm), and the value that asks for none.
-_NOTHING: dict[str, Any] = {"encoder_weights": None, "weights": None, "weights_backbone": None, "pretrained": False}
 _OFFLINE_SIGNS = ("connect", "resolve", "offline", "internet", "timed out", "timeout", "urlopen", "unreachable")
 
 
@@ -31,7 +30,7 @@ def pretrained_arguments(net: Any) -> dict[str, Any]:
     except (TypeError, ValueError):
         return {}
     asked: dict[str, Any] = {}
-    for name, nothing in _NOTHING.items():
+    for name, nothing in NO_PRETRAINED.items():
         default = parameters[name].default if name in parameters else nothing
         value = net.get(name, nothing if default is inspect.Parameter.empty else default)
         if value is not None and value is not False:
@@ -42,7 +41,7 @@ def pretrained_arguments(net: Any) -> dict[str, Any]:
 def without_pretrained(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's config whose network fetches nothing: for test, predict and resume, where other weights follow."""
     net = model.get("net")
-    nothing = {name: _NOTHING[name] for name in pretrained_arguments(net)}
+    nothing = {name: NO_PRETRAINED[name] for name in pretrained_arguments(net)}
     return {**model, "net": {**net, **nothing}} if isinstance(net, Mapping) else dict(model)
 
 
@@ -136,8 +135,8 @@ def _offline_message(net: Mapping[str, Any], asked: Mapping[str, Any], error: Ex
     said = "" if name in net else " (its default)"
     return (
         f"model.net.{name}: {value!r}{said} asks for pretrained weights, which are not in the cache {caches} and "
-        f"could not be fetched ({type(error).__name__}); say {name}={_NOTHING[name]!r} to train from random weights, "
-        "or fill the cache on a machine with a connection and copy it here"
+        f"could not be fetched ({type(error).__name__}); say {name}={NO_PRETRAINED[name]!r} to train from random "
+        "weights, or fill the cache on a machine with a connection and copy it here"
     )
 
 

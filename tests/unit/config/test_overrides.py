@@ -9,7 +9,7 @@ import pytest
 from rayseg.config import load_config
 from rayseg.config.overrides import parse_value
 from rayseg.core.errors import ConfigError
-from rayseg.search import choice, loguniform
+from rayseg.search import choice, loguniform, uniform
 
 from tests.unit.config.conftest import Write  # isort: skip
 
@@ -160,9 +160,20 @@ def test_all_bad_overrides_at_once(write: Write) -> None:
     ]
 
 
+def test_an_override_changes_each_option_of_a_choice(write: Write) -> None:
+    path = write(
+        {"a.py": "from rayseg.search import *\nmodel = choice(a=dict(lr=1, opt=choice([dict(m=1), {}])), b=None)"}
+    )
+    config = load_config(path, ["model.lr=2", "model.opt.m=uniform(0, 1)"])
+    inner = {"m": uniform(0, 1)}
+    assert config.model == choice(a={"lr": 2, "opt": choice([inner, inner])}, b={"lr": 2, "opt": inner})
+    assert config.origin("model[a].lr") == config.origin("model[a].opt[0].m") == "command line"
+    assert config.origin("model[a]") == config.origin("model") == str(path)
+
+
 def test_an_override_below_a_leaf_is_refused(write: Write) -> None:
-    path = write({"a.py": "from rayseg.search import choice\noptim_wrapper = choice(a=dict(lr=1), b={})"})
+    path = write({"a.py": "from rayseg.search import choice\noptim_wrapper = choice(a=dict(lr=1), b=3)"})
     with pytest.raises(ConfigError) as error:
         load_config(path, ["optim_wrapper.lr=2"])
-    expected = "command line: optim_wrapper.lr: optim_wrapper is choice(a={'lr': 1}, b={}), which has no 'lr'"
+    expected = "command line: optim_wrapper.lr: optim_wrapper[b] is 3, which has no 'lr'"
     assert str(error.value) == expected
