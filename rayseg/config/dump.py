@@ -8,6 +8,7 @@ from typing import Any
 from rayseg.config.render import render
 from rayseg.config.search import CALLS, Choice, SearchLeaf
 from rayseg.config.sections import SECTIONS, unknown_section
+from rayseg.config.shared_leaves import named_shared_leaves
 from rayseg.config.tree import walk
 from rayseg.core.errors import ConfigError
 
@@ -22,8 +23,9 @@ def dump_tree(config: Mapping[str, Any]) -> str:
     if unknown:
         raise ConfigError(unknown)
     sections = {name: config[name] for name in SECTIONS if name in config}
-    lines = [f"{name} = {render(value, used=len(name) + 3)}" for name, value in sections.items()]
     calls = sorted(_calls_in(sections))
+    shared, sections = named_shared_leaves(sections)
+    lines = [f"{name} = {render(value, used=len(name) + 3)}" for name, value in [*shared.items(), *sections.items()]]
     if calls:
         lines.insert(0, f"from rayseg.search import {', '.join(calls)}\n")
     return "\n".join(lines) + "\n"

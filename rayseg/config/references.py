@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rayseg.config.search import SEARCH_KEY, leaf_from_mapping
+from rayseg.config.search import SEARCH_KEY, SearchLeaf, leaf_from_mapping
 from rayseg.config.tree import as_tree, lookup
 from rayseg.core.errors import ConfigError, did_you_mean
 
@@ -128,6 +128,8 @@ def _find(base: Mapping[str, Any], path: str) -> Any:
 
 
 def _as_text(value: Any, path: str) -> str:
+    if isinstance(value, SearchLeaf):
+        raise ConfigError(f"_base_.{path} is drawn by a sweep and cannot stand inside a text")
     if isinstance(value, Mapping | list | tuple):
         kind = "dict" if isinstance(value, Mapping) else type(value).__name__
         raise ConfigError(f"_base_.{path} is a {kind} and cannot stand inside a text")

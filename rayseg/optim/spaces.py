@@ -11,21 +11,25 @@ from rayseg.core.errors import ConfigError, did_you_mean
 
 Names = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
 
-_DECOUPLED = {"lr": loguniform(1e-5, 1e-2), "weight_decay": loguniform(1e-3, 0.3)}
-_COUPLED = {"lr": loguniform(1e-5, 1e-2), "weight_decay": loguniform(1e-6, 1e-3)}
+
+def _decoupled(**more: Any) -> dict[str, Any]:
+    """Ranges of their own for each optimizer: one leaf object in two places would be one dimension."""
+    return {"lr": loguniform(1e-5, 1e-2), "weight_decay": loguniform(1e-3, 0.3), **more}
+
+
 # The arguments of each optimizer, with the ranges whose sources optim_wrapper_space gives.
 OPTIMIZER_SPACES: Mapping[str, Mapping[str, Any]] = {
-    "AdamW": _DECOUPLED,
-    "Adam": _COUPLED,
+    "AdamW": _decoupled(),
+    "Adam": {"lr": loguniform(1e-5, 1e-2), "weight_decay": loguniform(1e-6, 1e-3)},
     "SGD": {
         "lr": loguniform(1e-3, 1e-1),
         "weight_decay": loguniform(1e-5, 1e-3),
         "momentum": choice([0.9, 0.95, 0.99]),
         "nesterov": choice([False, True]),
     },
-    "NAdam": {**_DECOUPLED, "decoupled_weight_decay": True},
-    "RAdam": {**_DECOUPLED, "decoupled_weight_decay": True},
-    "MuonAdamW": _DECOUPLED,
+    "NAdam": _decoupled(decoupled_weight_decay=True),
+    "RAdam": _decoupled(decoupled_weight_decay=True),
+    "MuonAdamW": _decoupled(),
 }
 WRAPPERS = ("OptimWrapper", "AmpOptimWrapper")
 _ACCUMULATION = choice([1, 2, 4])

@@ -41,7 +41,7 @@ class Searcher(Protocol):
 class Random:
     """Draws at random; ``grid`` leaves are tried in every combination, ``num_samples`` times each.
 
-    Trial ``n`` is a function of the seed and ``n`` alone.
+    What trial ``n`` draws of a dimension is a function of the seed, ``n`` and the dimension's name alone.
 
     Args:
         seed: ``randomness.seed`` when not given.
@@ -60,10 +60,11 @@ class Random:
         """See ``Searcher``."""
         combinations = self._combinations(space)
         fixed: Mapping[str, Any] = combinations[number % len(combinations)]
-        rng = Generator(derive_seed(self.seed, "trial", number))
 
         def ask(dimension: Dimension) -> Any:
-            return fixed[dimension.name] if dimension.name in fixed else random_value(dimension, rng)
+            if dimension.name in fixed:
+                return fixed[dimension.name]
+            return random_value(dimension, Generator(derive_seed(self.seed, "trial", number, dimension.name)))
 
         return space.draw(ask)
 

@@ -11,6 +11,7 @@ are resolved after sampling.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,11 +22,11 @@ from typing import Any
 from rayseg.config import Config
 from rayseg.config.overrides import apply_overrides
 from rayseg.config.search import Choice, Range, SearchLeaf
+from rayseg.config.sections import SECTIONS
 from rayseg.config.tree import ConfigDict, join, walk
 from rayseg.core.errors import ConfigError, Problem
 
 Draw = dict[str, Any]
-SWEEP_SECTIONS = ("tune", "variants")  # what a trial's own config does not have
 MANY = 1_000_000  # a space is counted up to here where a leaf stands in several places
 
 
@@ -34,7 +35,7 @@ class Dimension:
     """One leaf of the config.
 
     Attributes:
-        name: its key path, with ``[label]`` for each branch of a choice that it stands in.
+        name: its key path, with ``[label]`` for each branch of a choice that it stands in, unless it is in several.
         key: the config's key path that it sets.
         leaf: what may be drawn.
         branches: value of a choice → the dimensions inside that option.
@@ -79,8 +80,9 @@ class Space:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._names: dict[int, str] = {}
-        self.dimensions = self._found_in({k: v for k, v in config.items() if k != "tune"})
+        sections = {name: config[name] for name in SECTIONS if name in config and name != "tune"}
+        self._names = _names_of_shared(sections)
+        self.dimensions = self._found_in(sections)
         self._refuse_hidden_grids(self.dimensions, inside=None)
 
     def all(self) -> list[Dimension]:
@@ -235,6 +237,25 @@ class Space:
                 self._refuse_hidden_grids(inner, dimension.name if drawn else inside)
 
 
+def _names_of_shared(sections: Mapping[str, Any]) -> dict[int, str]:
+    """Leaf → name, of the leaves that stand in several branches at one key path: they are called by it."""
+    keys: dict[int, list[str]] = {}
+
+    def visit(value: Any, key: str) -> None:
+        for path, leaf in walk(value):
+            if isinstance(leaf, SearchLeaf):
+                found = keys.setdefault(id(leaf), [])
+                found.append(_key(key, path))
+                if isinstance(leaf, Choice) and len(found) == 1:
+                    for option in leaf.options:
+                        visit(option, found[0])
+
+    visit(sections, "")
+    names = {leaf: found[0] for leaf, found in keys.items() if len(found) > 1 and len(set(found)) == 1}
+    taken = Counter(names.values())
+    return {leaf: name for leaf, name in names.items() if taken[name] == 1}
+
+
 def tokens(choice: Choice) -> list[Any]:
     """What stands in a draw for each option: its label, the option itself where all are plain, else its index."""
     if choice.labels is not None:
@@ -309,7 +330,7 @@ def _key(key: str, path: str) -> str:
 
 def _tree_lines(dimensions: Sequence[Dimension], above: str, depth: int) -> Iterator[str]:
     for dimension in dimensions:
-        indent, name = "  " * depth, dimension.name.removeprefix(above).lstrip(".")
+        indent, name = "  " * depth, dimension.name.removeprefix(above).lstrip(".") if above else dimension.name
         leaf = dimension.leaf
         if isinstance(leaf, Range) or not any(dimension.branches.values()):
             values = leaf if isinstance(leaf, Range) else f"{leaf.kind}: {', '.join(map(str, dimension.branches))}"

@@ -113,3 +113,26 @@ def test_the_dump_of_a_loaded_config_has_no_bases(write: Write) -> None:
     config: ConfigClass = load_config(path)
     assert config.dump() == 'model = dict(a=1)\nwork_dir = "x"\n'
     assert isinstance(config.filename, Path)
+
+
+def test_a_leaf_in_several_places_stays_one(write: Write) -> None:
+    lr, mult = loguniform(1e-5, 1e-2), uniform(0, 1)
+    optimizer = choice(sgd=dict(type="SGD", lr=lr), adam=dict(type="Adam", lr=lr, weight_decay=mult))
+    config = Config(
+        {
+            "optim_wrapper": choice(a=dict(optimizer=optimizer), b=dict(optimizer=optimizer, x=mult)),
+            "tune": dict(y=mult),
+        }
+    )
+    text = config.dump()
+    assert text.startswith(
+        "from rayseg.search import choice, loguniform, uniform\n\n"
+        "leaf_1 = loguniform(1e-05, 0.01)\nleaf_2 = uniform(0, 1)\n"
+        'leaf_3 = choice(sgd=dict(type="SGD", lr=leaf_1), adam=dict(type="Adam", lr=leaf_1, weight_decay=leaf_2))\n'
+    )
+    again = load_config(write({"c.py": text}))
+    assert again == config
+    a, b = again.optim_wrapper.options
+    assert a["optimizer"] is b["optimizer"]
+    assert b["x"] is again.tune.y is a["optimizer"].options[1]["weight_decay"]
+    assert again.dump() == text
