@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from rayseg.orchestration.stop import StopRequest
 from rayseg.tuning.journal import Journal
 from rayseg.tuning.life import SweepArguments
 from rayseg.tuning.problem import SweepProblem
+from rayseg.tuning.repeats import Repeat, wanted_repeats
 from rayseg.tuning.results import SweepFiles, SweepResult, best_of, trial_row
-from rayseg.tuning.standing import ENDED, Standing
+from rayseg.tuning.standing import ENDED, Standing, TrialState
 from rayseg.tuning.table import SweepConsole
 from rayseg.tuning.trial_dir import make_trial_dir, prune_trial, trial_dir
 
@@ -76,27 +77,44 @@ class Driver:
         """
         import ray
 
-        from rayseg.tuning.judging import Judge
         from rayseg.tuning.mailbox import SweepMailbox
-        from rayseg.tuning.proposals import Proposals
 
         self._note("launch", command=self.files.facts["command"])
         self._settle()
         self.console.start(self.sweep_dir, self.files.facts, self.standing)
         self.mailbox: Any = ray.remote(num_cpus=0)(SweepMailbox).remote()
-        tune, scheduler = self.problem.settings, self.problem.scheduler
+        self._began = time.monotonic()
+        error = self._go_through(self._judge(lines), self.standing.searched(), self._propose, stop)
+        if error is None and not self._stopping and self.problem.settings.seeds:
+            self._repeats = self._wanted_repeats()
+            error = self._go_through(self._judge(None), self.standing.repeats(), self._propose_repeat, stop)
+        return self._ended(error)
+
+    def _judge(self, lines: Iterable[Mapping[str, Any]] | None) -> Any:
+        """With the sweep's rule, which learns what the journal has; for repeats (None) without one."""
+        from rayseg.tuning.judging import Judge
+
+        tune, scheduler = self.problem.settings, self.problem.scheduler if lines is not None else None
         rule = scheduler.build(tune.metric, self.problem.mode, self.problem.max_iters) if scheduler else None
         name = type(scheduler).__name__ if scheduler else ""
         judge = Judge(tune.metric, rule, self._note, self._end, name, self.problem.max_iters)
-        judge.replay(lines)
-        waiting = [trial.name for trial in self.standing.unfinished()]
-        self.proposals = Proposals(waiting, self._propose, self.limit)
+        judge.replay(lines or ())
+        return judge
+
+    def _go_through(
+        self, judge: Any, trials: Sequence[TrialState], propose: Callable[[], str | None], stop: StopRequest
+    ) -> BaseException | None:
+        """Run the trials that are not over yet, then those that are proposed; what Ray Tune failed with, if it did."""
+        from rayseg.tuning.proposals import Proposals
+
+        waiting = [trial.name for trial in trials if trial.status not in ENDED]
+        self.proposals = Proposals(waiting, propose, self.limit)
         launch = _Launch(lambda: self._tune(judge))
         try:
             self._follow(launch, stop)
         finally:
             shutil.rmtree(self.sweep_dir / SCRATCH, ignore_errors=True)
-        return self._ended(launch.error)
+        return launch.error
 
     def _tune(self, judge: Any) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
@@ -137,7 +155,7 @@ class Driver:
         import ray
 
         budget = self.problem.settings.time_budget
-        ends_at = time.monotonic() + budget if budget is not None else float("inf")
+        ends_at = self._began + budget if budget is not None else float("inf")
         ended = False
         while not ended:
             ended = launch.wait(LOOK_SECONDS)
@@ -163,14 +181,31 @@ class Driver:
 
     def _propose(self) -> str | None:
         """The name of the next trial, journaled first, its directory made; one whose config is wrong has failed."""
-        while not self._stopping and len(self.standing.trials) < self.problem.total:
-            number = len(self.standing.trials)
-            trials = list(self.standing.trials.values())
-            draw = self.problem.searcher.propose(number, self.problem.space, trials)
+        while not self._stopping and (number := len(self.standing.searched())) < self.problem.total:
+            draw = self.problem.searcher.propose(number, self.problem.space, self.standing.searched())
             name = f"{number:04d}"
             self._note("proposed", trial=name, number=number, draw=draw)
-            if self._made(name, draw):
+            if self._made(self.standing.trials[name]):
                 return name
+        return None
+
+    def _wanted_repeats(self) -> list[Repeat]:
+        tune, problem = self.problem.settings, self.problem
+        return wanted_repeats(
+            problem.space, self.standing, tune.metric, problem.mode,
+            seeds=tune.seeds or [], best_k=tune.best_k, baseline=problem.baseline,
+        )  # fmt: skip
+
+    def _propose_repeat(self) -> str | None:
+        """The name of the next repeat that there is not yet."""
+        while not self._stopping and self._repeats:
+            repeat = self._repeats.pop(0)
+            if repeat.name in self.standing.trials:
+                continue
+            facts = {"draw": repeat.draw, "repeat_of": repeat.of, "seed": repeat.seed}
+            self._note("proposed", trial=repeat.name, number=len(self.standing.trials), **facts)
+            if self._made(self.standing.trials[repeat.name]):
+                return repeat.name
         return None
 
     def _settle(self) -> None:
@@ -179,13 +214,14 @@ class Driver:
             if trial.judged:
                 self._note("ended", trial=trial.name, status="stopped", iter=trial.last_iter, reason=trial.reason)
             elif not (trial_dir(self.sweep_dir, trial.name) / CONFIG_FILE).is_file():
-                self._made(trial.name, trial.draw)
+                self._made(trial)
 
-    def _made(self, name: str, draw: Mapping[str, Any]) -> bool:
+    def _made(self, trial: TrialState) -> bool:
+        """Whether the trial's directory could be made."""
         try:
-            make_trial_dir(self.problem, self.sweep_dir, name, draw)
+            make_trial_dir(self.problem, self.sweep_dir, trial.name, trial.draw, trial.seed)
         except ConfigError as error:
-            self._note("ended", trial=name, status="failed", iter=0, reason=str(error).replace("\n", "; "))
+            self._note("ended", trial=trial.name, status="failed", iter=0, reason=str(error).replace("\n", "; "))
             return False
         return True
 
@@ -233,7 +269,9 @@ class Driver:
             best["config"] = str(self.files.write_best(best))
         self._write(now=True)
         rows = [trial_row(trial, metric, mode) for trial in self.standing.trials.values()]
-        result = SweepResult(self.sweep_dir, status, metric, best, rows, text)
+        result = SweepResult(
+            self.sweep_dir, status, metric, best, trials=rows, seeds=self.files.facts["seeds"], error=text
+        )
         self.console.finish(result, self.standing)
         return result
 

@@ -17,6 +17,7 @@ from rayseg.hooks.rules import guess_rule, require_metric
 from rayseg.orchestration.cluster import asked, local_gpus
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.source import resolved
+from rayseg.tuning.repeats import baseline_draw
 from rayseg.tuning.schedulers import Scheduler
 from rayseg.tuning.searchers import Searcher
 from rayseg.tuning.space import Draw, Space
@@ -33,6 +34,7 @@ class SweepProblem:
         total: trials.
         mode: ``max`` or ``min``.
         max_iters: iterations of the longest trial.
+        baseline: the draw that the best trials are compared with.
         cover: draws of which each option of each choice is in at least one, all of them checked.
         runner: the rehearsed run of the first of them.
     """
@@ -45,6 +47,7 @@ class SweepProblem:
     total: int
     mode: str
     max_iters: int
+    baseline: Draw
     cover: list[Draw]
     runner: Runner
 
@@ -94,9 +97,12 @@ def posed(config: Config, sweep_dir: Path) -> SweepProblem:
         scheduler = _built(SWEEP_SCHEDULERS, tune.scheduler, "tune.scheduler") if tune.scheduler else None
         with _located(config, "tune.searcher"):
             total = searcher.total(space, tune.num_samples)
-    problem = SweepProblem(config, tune, space, searcher, scheduler, total, mode, 0, space.cover(), None)  # type: ignore[arg-type]
-    runners = [_rehearsed(problem, draw, sweep_dir) for draw in problem.cover[:REHEARSED]]
-    for draw in problem.cover[REHEARSED:]:
+    with _located(config, "tune.baseline"):
+        baseline = baseline_draw(space, tune.baseline)
+    cover = space.cover()
+    problem = SweepProblem(config, tune, space, searcher, scheduler, total, mode, 0, baseline, cover, None)  # type: ignore[arg-type]
+    runners = [_rehearsed(problem, draw, sweep_dir) for draw in cover[:REHEARSED]]
+    for draw in [*cover[REHEARSED:], *([baseline] if tune.seeds else [])]:
         with _shown(draw):
             problem.trial_config(draw)
     runner, max_iters = runners[0], max(runner.max_iters for runner in runners)

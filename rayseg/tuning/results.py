@@ -17,6 +17,7 @@ from rayseg.orchestration.source import CONFIG_FILE
 from rayseg.tracking.files import replace_file
 from rayseg.tracking.json_lines import encode
 from rayseg.tracking.redact import Redactor
+from rayseg.tuning.repeats import seed_table
 from rayseg.tuning.space import Dimension, Space
 from rayseg.tuning.standing import Standing, TrialState
 from rayseg.tuning.trial_dir import trial_dir
@@ -37,6 +38,7 @@ class SweepResult:
         metric: what trials were compared by.
         best: ``{"trial", "value", "iter", "draw", "config"}``; None without a score.
         trials: one dict each, as in ``trials.csv``.
+        seeds: trial or ``baseline`` → ``{"values": {seed: score}, "mean", "std"}``, with ``tune.seeds``.
         error: why it failed, on one line.
     """
 
@@ -45,6 +47,7 @@ class SweepResult:
     metric: str
     best: dict[str, Any] | None
     trials: list[dict[str, Any]] = field(default_factory=list)
+    seeds: dict[str, dict[str, Any]] | None = None
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,7 +112,12 @@ class SweepFiles:
             RecordingError: one could not be written; it is as it was.
         """
         metric, mode = self.facts["metric"], self.facts["mode"]
-        self.facts.update(trials=standing.counts(), best=best_of(standing, metric, mode), updated=time.time())
+        self.facts.update(
+            trials=standing.counts(),
+            best=best_of(standing, metric, mode),
+            seeds=seed_table(standing, metric, mode),
+            updated=time.time(),
+        )
         facts = self._redact.tree(self.facts)
         replace_file(self._dir / SWEEP_FILE, encode(facts, indent=2).encode("utf-8", "replace") + b"\n")
         replace_file(self._dir / TRIALS_FILE, self._table(standing, metric, mode).encode())

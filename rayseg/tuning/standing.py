@@ -27,6 +27,7 @@ class TrialState:
         failures: why it was started again, once each.
         origins: iteration and donor of each checkpoint that it took over (population based training).
         judged: the scheduler has decided to end it.
+        repeat_of: the trial whose draw it runs once more, with ``seed``; empty of a trial of the search.
     """
 
     name: str
@@ -41,6 +42,8 @@ class TrialState:
     failures: list[str] = field(default_factory=list)
     origins: list[tuple[int, str]] = field(default_factory=list)
     judged: bool = False
+    repeat_of: str = ""
+    seed: int | None = None
 
     def best(self, metric: str, mode: str) -> tuple[float, int] | None:
         """(value, iteration) of the best validation, the earlier one of two equal ones; None without a number."""
@@ -73,13 +76,22 @@ class Standing:
         if event == "launch":
             self.launches += 1
         elif event == "proposed":
-            self.trials[line["trial"]] = TrialState(line["trial"], line["number"], dict(line["draw"]))
+            repeat = {"repeat_of": line.get("repeat_of", ""), "seed": line.get("seed")}
+            self.trials[line["trial"]] = TrialState(line["trial"], line["number"], dict(line["draw"]), **repeat)
         elif trial is not None and event in _FOLLOWED:
             _FOLLOWED[event](trial, line)
 
+    def searched(self) -> list[TrialState]:
+        """The trials of the search."""
+        return [trial for trial in self.trials.values() if not trial.repeat_of]
+
+    def repeats(self) -> list[TrialState]:
+        """Those that run a draw once more."""
+        return [trial for trial in self.trials.values() if trial.repeat_of]
+
     def ranked(self, metric: str, mode: str) -> list[TrialState]:
-        """The trials that have a score, the best first; of equal ones the one proposed first."""
-        scored = [(best, trial) for trial in self.trials.values() if (best := trial.best(metric, mode)) is not None]
+        """The trials of the search that have a score, the best first; of equal ones the one proposed first."""
+        scored = [(best, trial) for trial in self.searched() if (best := trial.best(metric, mode)) is not None]
         sign = 1.0 if mode == "max" else -1.0
         return [trial for _, trial in sorted(scored, key=lambda pair: (-sign * pair[0][0], pair[1].number))]
 
@@ -88,9 +100,9 @@ class Standing:
         return [trial for trial in self.trials.values() if trial.status not in ENDED]
 
     def counts(self) -> dict[str, int]:
-        """Status → trials, of every status that there is."""
+        """Status → trials of the search, of every status that there is."""
         found = dict.fromkeys(("finished", "stopped", "failed", "interrupted", "running", "proposed"), 0)
-        for trial in self.trials.values():
+        for trial in self.searched():
             found[trial.status] += 1
         return found
 

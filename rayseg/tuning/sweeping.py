@@ -143,7 +143,7 @@ def sweep_facts(problem: SweepProblem, config: Config, sweep_dir: Path) -> dict[
         "finished": None,
         "best": None,
         "trials": {},
-        "seeds": before.get("seeds"),
+        "seeds": None,
         "tracking": before.get("tracking") or {},
         **collect_facts(),
     }

@@ -77,6 +77,8 @@ class SweepConsole:
                 f"best: trial {best['trial']}, {self._metric} {number(self._metric, best['value'])} "
                 f"at iteration {best['iter']}: {shown_path(Path(best['config']))}"
             )
+        for of, scores in (result.seeds or {}).items():
+            self._say(f"{of} with {len(scores['values'])} seeds: {self._metric} {self._spread(scores)}")
         self._say(f"everything is in {shown_path(result.sweep_dir)}")
 
     def _ending(self, trial: TrialState) -> str:
@@ -89,6 +91,12 @@ class SweepConsole:
     def _score(self, trial: TrialState) -> str:
         best = trial.best(self._metric, self._mode)
         return f"{self._metric} {number(self._metric, best[0])} at iteration {best[1]}" if best else "no score"
+
+    def _spread(self, scores: Mapping[str, Any]) -> str:
+        if scores["mean"] is None:
+            return "no score"
+        deviation = "" if scores["std"] is None else f" ± {number(self._metric, scores['std'])}"
+        return f"{number(self._metric, scores['mean'])}{deviation}"
 
     def _table(self, standing: Standing) -> Table:
         from rich.table import Table

@@ -22,13 +22,20 @@ def trial_dir(sweep_dir: Path, name: str) -> Path:
     return sweep_dir / TRIALS_DIR / name
 
 
-def make_trial_dir(problem: SweepProblem, sweep_dir: Path, name: str, draw: Mapping[str, Any]) -> None:
+def make_trial_dir(
+    problem: SweepProblem, sweep_dir: Path, name: str, draw: Mapping[str, Any], seed: int | None = None
+) -> None:
     """Make it, with the trial's config in it. A checkpoint store that the sweep names has a folder for each trial.
+
+    Args:
+        seed: instead of the config's ``randomness.seed``.
 
     Raises:
         ConfigError: the draw gives no valid config, or the directory cannot be written.
     """
     config = problem.trial_config(draw)
+    if seed is not None:
+        config["randomness"] = {**config["randomness"], "seed": seed}
     if url := (config.get("checkpoint_store") or {}).get("url"):
         config["checkpoint_store"] = {"url": f"{url.rstrip('/')}/{sweep_dir.name}/{name}"}
     path = trial_dir(sweep_dir, name)
