@@ -23,6 +23,8 @@ Overrides = Iterable[str] | Mapping[str, Any]
 def read_source(source: Source, overrides: Overrides = ()) -> tuple[Config, Path | None]:
     """The config with its overrides, unchecked, and the run directory if ``source`` is one.
 
+    A file that lies in a run or sweep directory (``best_config.py``) finds the modules that are kept there.
+
     Raises:
         ConfigError: no such file or directory, a directory without a config, or an override that cannot be applied.
     """
@@ -33,7 +35,9 @@ def read_source(source: Source, overrides: Overrides = ()) -> tuple[Config, Path
         return Config(tree, replace(config.provenance, origins=origins)), None
     path = Path(source)
     if not path.is_dir():
-        return load_config(path, overrides), None
+        config = load_config(path, overrides)
+        is_kept = (path.parent / CONFIG_FILE).is_file() and (path.parent / CODE_DIR).is_dir()
+        return with_saved_code(config, path.parent) if is_kept else config, None
     if not (path / CONFIG_FILE).is_file():
         raise ConfigError(Problem(f"no run directory: it has no {CONFIG_FILE}", file=str(path)))
     return with_saved_code(load_config(path / CONFIG_FILE, overrides), path), path.absolute()

@@ -13,7 +13,7 @@ from rayseg.tuning.standing import Standing
 
 
 def export_best(sweep_dir: str | os.PathLike[str], count: int) -> list[Path]:
-    """Write the configs of the best trials as ``best_configs/<rank>_<trial>.py``; gives the paths, the best first.
+    """Write the configs of the best trials as ``best_<rank>_<trial>.py`` beside it; gives the paths, the best first.
 
     Raises:
         ConfigError: no sweep directory, or no trial has a score yet.
@@ -24,12 +24,10 @@ def export_best(sweep_dir: str | os.PathLike[str], count: int) -> list[Path]:
     ranked = standing.ranked(metric, mode)[:count]
     if not ranked:
         raise ConfigError(f"{path}: no trial has a score yet, so there is nothing to export")
-    folder = path / "best_configs"
-    folder.mkdir(exist_ok=True)
     paths = []
     for rank, trial in enumerate(ranked, 1):
         value, at = trial.best(metric, mode) or (None, None)
         found = {"trial": trial.name, "value": value, "iter": at, "draw": trial.draw}
-        paths.append(folder / f"{rank:02d}_{trial.name}.py")
+        paths.append(path / f"best_{rank:02d}_{trial.name}.py")
         replace_file(paths[-1], best_config(path, found, metric).encode())
     return paths

@@ -42,6 +42,16 @@ def test_a_run_directory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.provenance.import_path[0] == str(file.parent / "code")
 
 
+def test_a_file_in_a_sweep_directory_finds_the_modules_that_are_kept_there(file: Path) -> None:
+    best = file.with_name("best_config.py")
+    best.write_text(TEXT)
+    assert str(file.parent / "code") not in read_source(best)[0].provenance.import_path
+    (file.parent / "code").mkdir()
+    config, run_dir = read_source(best)
+    assert run_dir is None
+    assert config.provenance.import_path[0] == str(file.parent / "code")
+
+
 def test_a_dict_is_left_as_it_is() -> None:
     given = toy_config()
     config, run_dir = read_source(given, {"train_cfg.max_iters": 3})

@@ -125,7 +125,7 @@ def test_the_best_configs_are_exported(tmp_path: Path) -> None:
         (folder / "config.py").write_text(f"model = dict(type='Segmentor', x={number})\n")
     written(tmp_path, *[event for n in range(3) for event in (proposed(n), result(n, 10, n / 10))])
     paths = export_best(tmp_path, 2)
-    assert [path.name for path in paths] == ["01_0002.py", "02_0001.py"]
+    assert [path.name for path in paths] == ["best_01_0002.py", "best_02_0001.py"]
     assert paths[0].read_text() == (
         '# Trial 0002: mIoU 0.2 at iteration 10.\n#   x = 0.5\nmodel = dict(type="Segmentor", x=2)\n'
     )
