@@ -80,7 +80,9 @@ RAY_JOB = closed(
     ("apiVersion", "kind", "metadata", "spec"),
     apiVersion=one_of("ray.io/v1"),
     kind=one_of("RayJob"),
-    metadata=closed(("name",), annotations=TEXTS, labels=TEXTS, name={"pattern": "^[a-z][a-z0-9-]{0,46}$"}, namespace=STRING),
+    metadata=closed(
+        ("name",), annotations=TEXTS, labels=TEXTS, name={"pattern": "^[a-z][a-z0-9-]{0,46}$"}, namespace=STRING
+    ),
     spec=closed(
         activeDeadlineSeconds=COUNT,
         backoffLimit=COUNT,
