@@ -1,4 +1,4 @@
-"""cluster/slurm/rayseg.sbatch, run by bash on a site of fakes: what it calls, where signals go, when it is queued again."""
+"""cluster/slurm/rayseg.sbatch, run by bash on a site of fakes: what it calls, where signals go, when it comes again."""
 
 from __future__ import annotations
 
@@ -197,10 +197,8 @@ randomness = dict(seed=3, threads=1)
 
 
 def test_a_real_run_goes_on_in_the_next_job(site: Site) -> None:
-    site.add(
-        "rayseg",
-        f"import os, sys; os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'rayseg.cli.main', *sys.argv[1:]])",
-    )
+    python = sys.executable
+    site.add("rayseg", f"import os, sys; os.execv({python!r}, [{python!r}, '-m', 'rayseg.cli.main', *sys.argv[1:]])")
     (site.path / "tiny.py").write_text(CONFIG)
     run_dir = site.path / "run"
     command = ["train", "tiny.py", "--work-dir", "run", "--local", "-q"]

@@ -76,13 +76,12 @@ RAY_CLUSTER = closed(
     suspend=BOOLEAN,
     workerGroupSpecs={"type": "array", "items": WORKERS},
 )
+NAME: dict[str, Any] = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,46}$"}  # Ray clusters get a longer one
 RAY_JOB = closed(
     ("apiVersion", "kind", "metadata", "spec"),
     apiVersion=one_of("ray.io/v1"),
     kind=one_of("RayJob"),
-    metadata=closed(
-        ("name",), annotations=TEXTS, labels=TEXTS, name={"pattern": "^[a-z][a-z0-9-]{0,46}$"}, namespace=STRING
-    ),
+    metadata=closed(("name",), annotations=TEXTS, labels=TEXTS, name=NAME, namespace=STRING),
     spec=closed(
         activeDeadlineSeconds=COUNT,
         backoffLimit=COUNT,

@@ -1,4 +1,4 @@
-"""Every command of the operator's files and pages, parsed by the program that it calls; the batch script by shellcheck."""
+"""Every command of the operator's files and pages, parsed by the program that it calls; shell text by shellcheck."""
 
 from __future__ import annotations
 
@@ -51,9 +51,8 @@ def of_texts() -> list[str]:
     """Commands in the pages, and those that the batch script is called with."""
     texts = [path.read_text() for path in PAGES]
     direct = [line for text in texts for line in re.findall(STARTS, text, re.MULTILINE)]
-    batch = [
-        line for text in [*texts, SBATCH.read_text()] for line in re.findall(r"sbatch rayseg\.sbatch ([^`\n]+)", text)
-    ]
+    texts.append(SBATCH.read_text())
+    batch = [line for text in texts for line in re.findall(r"sbatch rayseg\.sbatch ([^`\n]+)", text)]
     return direct + [f"rayseg {line}" for line in batch]
 
 
@@ -84,10 +83,9 @@ def test_the_config_takes_the_overrides(command: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_ray_takes_its_own(path: Path) -> None:
     ray: Any = import_module("ray.scripts.scripts").cli
-    lines = re.findall(
-        r"^(ray (?:up|down|dashboard|job|get-auth-token|rsync-down) .*)$", path.read_text(), re.MULTILINE
-    )
-    lines += re.findall(r"`(ray (?:up|down|job submit|rsync-down) [^`]+)`", path.read_text())
+    verbs = r"ray (?:up|down|dashboard|job (?:submit|stop)|get-auth-token|rsync-down) "
+    lines = re.findall(rf"^ *({verbs}.*)$", path.read_text(), re.MULTILINE)
+    lines += re.findall(rf"(?:`|-- )({verbs}[^`\n]+)`", path.read_text())
     assert lines
     for line in lines:
         command: Any = ray

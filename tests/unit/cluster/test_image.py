@@ -32,7 +32,7 @@ def copied() -> list[str]:
 
 
 def ignored(path: str) -> bool:
-    """Whether ``.dockerignore`` keeps a path of the repository's root, or below it, out: the last rule that fits counts."""
+    """Whether ``.dockerignore`` keeps a path of the repository out; the last rule that fits it counts."""
     found = False
     for rule in (REPOSITORY / ".dockerignore").read_text().splitlines():
         pattern = rule.removeprefix("!")
