@@ -45,6 +45,31 @@ while os.environ["RAY_IS"] == "starting":
 sys.exit(subprocess.run(sys.argv[sys.argv.index("--") + 1:]).returncode)
 """
 )
+# Ray itself, except that it does not look for, and does not stop, what other tests have started.
+SYMMETRIC_RUN = """
+import os, signal, sys
+from pathlib import Path
+scratch = os.environ["RAY_SCRATCH"]
+if sys.argv[1] == "symmetric-run":
+    import ray.scripts.symmetric_run as symmetric
+    symmetric.check_ray_already_started = lambda: False
+    symmetric.symmetric_run()
+elif sys.argv[1] == "start":
+    start = [sys.executable, "-m", "ray.scripts.scripts", *sys.argv[1:], "--temp-dir=" + scratch]
+    os.execv(sys.executable, start)
+else:
+    kept, ancestor = set(), os.getpid()
+    while ancestor > 1:
+        kept.add(ancestor)
+        ancestor = int(Path(f"/proc/{ancestor}/stat").read_text().rpartition(")")[2].split()[1])
+    for process in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            ours = f"RAY_SCRATCH={scratch}".encode() in Path(f"/proc/{process}/environ").read_bytes().split(b"\\0")
+            if ours and process not in kept:
+                os.kill(process, signal.SIGKILL)
+        except OSError:
+            continue
+"""
 # A trainer that ends as the file `end` says, and saves with 130 when it is asked to.
 RAYSEG = (
     NOTE
@@ -79,7 +104,7 @@ class Site:
     def add(self, name: str, program: str) -> None:
         """Put a Python program on PATH."""
         file = self.path / "bin" / name
-        file.write_text(f"#!{sys.executable} -S\n{program}")
+        file.write_text(f"#!{sys.executable}\n{program}")
         file.chmod(0o755)
 
     def job(self, *arguments: str, more: Mapping[str, str] | None = None) -> Command:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.cluster.conftest import Site
+from tests.integration.cluster.conftest import SYMMETRIC_RUN, Site
 from tests.processes import numbers
 
 SECONDS = 30
@@ -40,7 +42,7 @@ def test_a_job_that_ends_by_itself(site: Site) -> None:
     assert finished(site, *TRAIN) == (0, "", "")
     srun, ray, trainer = (site.called(name) or {} for name in ("srun", "ray", "rayseg"))
     options = srun["arguments"][: srun["arguments"].index("ray")]
-    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16"} <= set(options)
+    assert {"--export=ALL", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16"} <= set(options)
     assert ray["arguments"][:5] == ["symmetric-run", "--address", "10.0.0.7:17110", "--min-nodes", "2"]
     assert {"--num-cpus=16", "--num-gpus=4"} <= set(ray["arguments"])
     assert trainer["arguments"] == [*TRAIN, "--auto-resume"]
@@ -196,23 +198,46 @@ randomness = dict(seed=3, threads=1)
 """
 
 
-def test_a_real_run_goes_on_in_the_next_job(site: Site) -> None:
+@pytest.fixture
+def real(site: Site) -> Site:
+    """The site with rayseg itself as the trainer, and a config that trains without end."""
     python = sys.executable
     site.add("rayseg", f"import os, sys; os.execv({python!r}, [{python!r}, '-m', 'rayseg.cli.main', *sys.argv[1:]])")
     (site.path / "tiny.py").write_text(CONFIG)
+    return site
+
+
+def goes_on_in_the_next_job(site: Site, *options: str) -> None:
+    """A run is told of the time limit, and ends in a second job."""
     run_dir = site.path / "run"
-    command = ["train", "tiny.py", "--work-dir", "run", "--local", "-q"]
+    command = ["train", "tiny.py", "--work-dir", "run", "-q", *options]
     with site.job(*command) as job:
-        job.wait_for(lambda: numbers(run_dir), 120, "the first logged line")
+        job.wait_for(lambda: numbers(run_dir), 150, "the first logged line")
         job.send(signal.SIGUSR1)
-        assert job.finish(60)[0] == 130
+        assert job.finish(90)[0] == 130
         job.all_gone()
-    assert (site.called("scontrol") or {})["arguments"] == ["requeue", "4711"]
+    assert (site.called("scontrol") or {})["arguments"] == ["requeue", site.variables["SLURM_JOB_ID"]]
     at = facts(run_dir)["iter"]
     assert facts(run_dir)["status"] == "interrupted"
     with site.job(*command, f"train_cfg.max_iters={at + 5}", more={"SLURM_RESTART_COUNT": "1"}) as job:
-        assert job.finish(120)[0] == 0
+        assert job.finish(150)[0] == 0
+        job.all_gone()
     assert (facts(run_dir)["status"], facts(run_dir)["iter"], facts(run_dir)["attempt"]) == ("finished", at + 5, 2)
+
+
+def test_a_real_run_goes_on_in_the_next_job(real: Site) -> None:
+    goes_on_in_the_next_job(real, "--local")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_same_under_rays_own_symmetric_run(real: Site) -> None:
+    with tempfile.TemporaryDirectory(prefix="rs") as scratch:  # a short path: Ray's sockets lie below it
+        real.add("ray", SYMMETRIC_RUN)
+        job_id = str(os.getpid())  # the ports
+        one_node = {"SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "1", "SLURM_GPUS_ON_NODE": "0"}
+        real.variables |= {"SLURM_JOB_ID": job_id, "RAYSEG_HEAD_IP": "127.0.0.1", "RAY_SCRATCH": scratch, **one_node}
+        goes_on_in_the_next_job(real)
 
 
 def facts(run_dir: Path) -> dict[str, Any]:
