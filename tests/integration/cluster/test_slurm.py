@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rayseg.tuning.sweep_dir import JOURNAL_FILE
 from tests.integration.cluster.conftest import SYMMETRIC_RUN, Site
 from tests.processes import numbers
 
@@ -172,7 +173,7 @@ def test_bad_input_starts_nothing(site: Site, arguments: list[str], variables: d
 def test_what_is_said_about_resuming(site: Site, arguments: list[str], there: bool, resume: list[str]) -> None:
     if there:
         (site.path / "sweeps/a").mkdir(parents=True)
-        (site.path / "sweeps/a/sweep.json").write_text("{}")
+        (site.path / "sweeps/a" / JOURNAL_FILE).touch()
     assert finished(site, *arguments)[0] == 0
     assert (site.called("rayseg") or {})["arguments"] == [*arguments, *resume]
 

@@ -41,7 +41,7 @@ def of_jobs() -> list[str]:
     found = []
     for path in sorted((CLUSTER / "kuberay").glob("rayjob*.yaml")):
         spec = yaml.safe_load(path.read_text())["spec"]
-        found.append(spec["entrypoint"])
+        found += re.findall(r"rayseg [^'|&]+", spec["entrypoint"])
         pod = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
         found += [" ".join(container["command"]) for container in pod.get("initContainers", [])]
     return found
@@ -57,7 +57,7 @@ def of_texts() -> list[str]:
 
 
 def test_there_are_commands() -> None:
-    assert len(of_jobs()) == 3
+    assert len(of_jobs()) == 4
     assert len(of_texts()) >= 8
 
 
