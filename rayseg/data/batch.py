@@ -40,7 +40,8 @@ class PackedBatch:
     def unpacked(self) -> Sample:
         """``dict(inputs, data_samples)`` as loops and hooks know it; labels are views of one tensor."""
         if self.labels is not None:
-            for sample, label in zip(self.samples, self.labels, strict=True):
+            labels = self.labels.unbind() if isinstance(self.labels, Tensor) else self.labels
+            for sample, label in zip(self.samples, labels, strict=True):
                 sample.gt_sem_seg = PixelData(label)
         return {"inputs": self.inputs, "data_samples": self.samples}
 

@@ -27,7 +27,9 @@ class ScalarHistory:
 
     def update(self, value: Scalar) -> None:
         """Append a value; a tensor must have one element, its graph is dropped."""
-        self.values.append(value.detach() if isinstance(value, torch.Tensor) else value)
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            value = value.detach()
+        self.values.append(value)
 
     def last(self, count: int | None = None) -> list[float]:
         """The last ``count`` values (all that are kept when None) as floats; one transfer if they are tensors."""

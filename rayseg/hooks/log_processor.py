@@ -141,6 +141,8 @@ def _log_name(item: dict[str, Any]) -> str:
 def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:
     """Means by name, sorted, over the ranks that have the name; one all-reduce where all have the same ones."""
     names = sorted(local)
+    if distributed.get_world_size() == 1:
+        return {name: float(local[name]) for name in names}
     fingerprint = derive_seed(*names)
     agreed = distributed.all_reduce(torch.tensor([fingerprint, -fingerprint]), "max", group)
     if agreed[0] == -agreed[1]:

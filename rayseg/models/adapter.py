@@ -109,6 +109,8 @@ def _description(output: Any) -> str:
 
 def auxiliary_logits_of(output: Any) -> Tensor | None:
     """The logits (B, C, h, w) of an auxiliary head, as torchvision's networks give them under ``aux``."""
+    if isinstance(output, Tensor):
+        return None
     found = output.get("aux") if isinstance(output, Mapping) else None
     return found if isinstance(found, Tensor) and found.ndim == 4 else None
 

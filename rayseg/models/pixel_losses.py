@@ -54,7 +54,7 @@ class PixelLoss(nn.Module):
             return torch.tensor(labels.numel(), device=labels.device)
         valid = labels != self.ignore_index
         if self.class_weight is None:
-            return valid.sum()
+            return torch.count_nonzero(valid)
         return (self.class_weight[torch.where(valid, labels, 0).long()] * valid).sum()
 
     def mean(self, total: Tensor, labels: Tensor) -> Tensor:
@@ -136,12 +136,19 @@ class CrossEntropyLoss(PixelLoss):
             raise ConfigError(f"model.loss: label_smoothing is from 0 up to 1, found {label_smoothing}")
         self.use_sigmoid = use_sigmoid
         self.label_smoothing = label_smoothing
+        is_plain = class_weight is None and label_smoothing == 0
+        self._is_torch_mean = is_plain and avg_non_ignore and normalize == "per_rank"  # bit for bit
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The weighted loss, 0-dim."""
-        if self.use_sigmoid or logits.shape[1] == 1:
+        is_softmax = not self.use_sigmoid and logits.shape[1] > 1
+        if is_softmax and self._is_torch_mean and logits.device.type == "cpu":
+            loss = F.cross_entropy(logits, labels, ignore_index=self.ignore_index)
+            if not loss.detach().isnan():  # as it is when no pixel is valid; a look that a GPU would have to wait for
+                return weighted(loss, self.loss_weight)
+        if not is_softmax:
             total = self._binary_sum(logits, labels)
         else:
             total = F.cross_entropy(

@@ -85,12 +85,12 @@ class SegDataPreProcessor(nn.Module):
         Returns:
             float32 (B, 3, H, W) on this module's device, in its ``memory_format``.
         """
-        normalized = images.to(self.device, non_blocking=True).to(
-            torch.float32, copy=True, memory_format=self.memory_format
-        )
+        mean = self.mean
+        moved = images.to(mean.device, non_blocking=True)
+        normalized = moved.to(torch.float32, copy=True, memory_format=self.memory_format)
         if self.rgb_to_bgr:
             normalized = normalized.flip(-3)
-        return normalized.sub_(self.mean).div_(self.std)
+        return normalized.sub_(mean).div_(self.std)
 
     def training_batch(
         self, images: Tensor | Sequence[Tensor], labels: Sequence[Tensor], ignore_index: int, divisor: int = 1
@@ -107,7 +107,8 @@ class SegDataPreProcessor(nn.Module):
             float32 (B, 3, H', W') and int64 labels (B, H', W').
         """
         height, width = self._training_size(images, self.size_divisor or divisor)
-        moved = [label.to(self.device, non_blocking=True) for label in labels]
+        device = self.device
+        moved = [label.to(device, non_blocking=True) for label in labels]
         if isinstance(images, Tensor) and (height, width) == tuple(images.shape[-2:]):
             return self(images), torch.cat(moved).long()
         batch = torch.cat([pad_to(self(image[None]), height, width, self.pad_val) for image in images])
@@ -115,8 +116,8 @@ class SegDataPreProcessor(nn.Module):
 
     def _training_size(self, images: Tensor | Sequence[Tensor], divisor: int) -> tuple[int, int]:
         shapes = [images.shape[-2:]] if isinstance(images, Tensor) else [image.shape[-2:] for image in images]
-        height, width = (max(sizes) for sizes in zip(*shapes, *([self.size] if self.size else []), strict=True))
-        return round_up(height, divisor), round_up(width, divisor)
+        heights, widths = zip(*shapes, *([self.size] if self.size else []), strict=True)
+        return round_up(max(heights), divisor), round_up(max(widths), divisor)
 
     def check_label_padding(self, ignore_index: int) -> None:
         """Padded pixels are ignored.

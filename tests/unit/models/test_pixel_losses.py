@@ -20,6 +20,29 @@ def test_cross_entropy_is_torchs_over_valid_pixels():
     torch.testing.assert_close(CrossEntropyLoss()(logits, labels), expected)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 150, 33, 17), (4, 19, 64, 64)])
+def test_a_plain_mean_is_bit_for_bit_the_sum_divided_by_the_valid_pixels(shape):
+    generator = torch.Generator().manual_seed(shape[1])
+    logits = torch.randn(shape, generator=generator)
+    labels = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < 0.3] = 255
+    found = []
+    for normalize in ("per_rank", "global"):  # on one rank the same, by torch's mean and by sum and count
+        leaf = logits.clone().requires_grad_()
+        loss = CrossEntropyLoss(normalize=normalize)(leaf, labels)
+        loss.backward()
+        found.append((loss.detach(), leaf.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_a_loss_that_is_no_number_is_not_taken_for_one_without_valid_pixels():
+    logits, labels = a_batch()
+    with torch.no_grad():
+        logits[0, 0] = math.nan
+    assert CrossEntropyLoss()(logits, labels).isnan()
+
+
 def test_class_weights_make_a_weighted_mean_as_torchs():
     logits, labels = a_batch()
     weight = [0.5, 2.0, 7.0]
