@@ -9,6 +9,7 @@ import typer
 
 from rayseg.cli.options import CfgOptions, Json, Overrides, Quiet, all_overrides
 from rayseg.cli.output import FAILED, INTERRUPTED, OK, Output, print_errors
+from rayseg.core.errors import ConfigError
 
 
 def tune(
@@ -25,6 +26,9 @@ def tune(
         int | None, typer.Option(min=1, help="Training workers of each trial, instead of scaling.num_workers.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the sweep of the directory.")] = False,
+    auto_resume: Annotated[
+        bool, typer.Option("--auto-resume", help="Go on if there is a sweep, else begin (for job retries).")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the space and check it, and do nothing.")] = False,
     export_best: Annotated[
         int | None,
@@ -38,6 +42,8 @@ def tune(
     Exit code: 0 finished, 1 no trial gave a score, 2 bad input (nothing was started), 130 interrupted with all state
     saved.
     """
+    if resume and auto_resume:
+        raise ConfigError("--resume and --auto-resume: give one of them")
     out = Output(json, quiet)
     arguments: dict[str, Any] = {
         "overrides": all_overrides(overrides, cfg_options),
@@ -45,6 +51,7 @@ def tune(
         "num_samples": num_samples,
         "workers": workers,
         "resume": resume,
+        "auto_resume": auto_resume,
     }
     if export_best is not None:
         from rayseg.tuning.exporting import export_best as export

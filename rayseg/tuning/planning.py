@@ -41,13 +41,16 @@ def plan_sweep(
     num_samples: int | None = None,
     workers: int | None = None,
     resume: bool = False,
+    auto_resume: bool = False,
 ) -> SweepPlan:
     """What ``tune`` with the same arguments would do.
 
     Raises:
         ConfigError: what ``tune`` would raise.
     """
-    problem, sweep_dir = plan_sweep_run(source, overrides, work_dir, num_samples, workers, resume=resume)
+    problem, sweep_dir = plan_sweep_run(
+        source, overrides, work_dir, num_samples, workers, resume=resume, auto_resume=auto_resume
+    )
     if not names_a_cluster():
         require_local(problem.scaling)
     tune = problem.settings

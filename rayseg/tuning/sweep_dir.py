@@ -38,14 +38,16 @@ def is_sweep_dir(path: Path) -> bool:
     return (path / JOURNAL_FILE).is_file()
 
 
-def choose_sweep_dir(config: Config, work_dir: str | os.PathLike[str] | None, *, resume: bool) -> RunDir:
+def choose_sweep_dir(
+    config: Config, work_dir: str | os.PathLike[str] | None, *, resume: bool, auto_resume: bool = False
+) -> RunDir:
     """The directory of a sweep, looked at and not yet touched.
 
     Raises:
         ConfigError: it holds a sweep and nothing was said of resuming; there is none to resume; the config differs
             from the sweep's in what a resume may not change; it holds a run.
     """
-    chosen = chosen_path(config, work_dir, resume=resume)
+    chosen = chosen_path(config, work_dir, resume=resume, auto_resume=auto_resume)
     path = chosen.path
     if not is_sweep_dir(path):
         if resume:
@@ -53,7 +55,7 @@ def choose_sweep_dir(config: Config, work_dir: str | os.PathLike[str] | None, *,
         if (path / METRICS_FILE).exists():
             raise ConfigError(f"{path} holds a run; name another --work-dir for the sweep")
         return chosen
-    if not resume:
+    if not (resume or auto_resume):
         raise ConfigError(f"{path} already holds a sweep: go on with --resume, or name another --work-dir")
     saved = with_saved_code(load_config(path / CONFIG_FILE), path)
     if changes := refused_changes(saved, config, ALLOWED):

@@ -35,6 +35,7 @@ def tune(
     num_samples: int | None = None,
     workers: int | None = None,
     resume: bool = False,
+    auto_resume: bool = False,
     console: SweepConsole | None = None,
 ) -> SweepResult:
     """Run a sweep: draw what the config leaves open, train, compare, stop what is worse.
@@ -46,6 +47,7 @@ def tune(
         num_samples: instead of ``tune.num_samples``.
         workers: of each trial, instead of ``scaling.num_workers``.
         resume: go on with the sweep of the directory.
+        auto_resume: go on if there is a sweep in the directory, else begin (for job retries).
         console: what shows the sweep to people.
 
     Returns:
@@ -54,7 +56,9 @@ def tune(
     Raises:
         ConfigError: something is wrong with the input; nothing was started.
     """
-    problem, sweep_dir = plan_sweep_run(source, overrides, work_dir, num_samples, workers, resume=resume)
+    problem, sweep_dir = plan_sweep_run(
+        source, overrides, work_dir, num_samples, workers, resume=resume, auto_resume=auto_resume
+    )
     if not names_a_cluster():
         require_local(problem.scaling)
     with connected(problem.scaling) as resources:
@@ -75,6 +79,7 @@ def plan_sweep_run(
     workers: int | None,
     *,
     resume: bool,
+    auto_resume: bool = False,
 ) -> tuple[SweepProblem, RunDir]:
     """The checked sweep and its directory, which is not touched yet.
 
@@ -86,7 +91,8 @@ def plan_sweep_run(
     config, _ = read_source(config, {key: value for key, value in given.items() if value is not None})
     if from_dir is not None and not is_sweep_dir(from_dir):
         raise ConfigError(f"{from_dir} is a run, not a sweep; give its config, or a sweep directory")
-    sweep_dir = choose_sweep_dir(config, from_dir if work_dir is None else work_dir, resume=resume)
+    work_dir = from_dir if work_dir is None else work_dir
+    sweep_dir = choose_sweep_dir(config, work_dir, resume=resume, auto_resume=auto_resume)
     return posed(config, sweep_dir.path), sweep_dir
 
 

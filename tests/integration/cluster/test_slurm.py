@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from rayseg.tuning.sweep_dir import JOURNAL_FILE
 from tests.integration.cluster.conftest import SYMMETRIC_RUN, Site
 from tests.processes import numbers
 
@@ -161,19 +160,15 @@ def test_bad_input_starts_nothing(site: Site, arguments: list[str], variables: d
 
 
 @pytest.mark.parametrize(
-    ("arguments", "there", "resume"),
+    ("arguments", "resume"),
     [
-        (["tune", "s.py", "--work-dir=sweeps/a"], False, []),
-        (["tune", "s.py", "--work-dir=sweeps/a"], True, ["--resume"]),
-        (["train", "c.py", "--work-dir", "sweeps/a", "--resume"], True, []),
-        (["train", "--auto-resume", "c.py", "--work-dir", "sweeps/a"], False, []),
+        (["tune", "s.py", "--work-dir=sweeps/a"], ["--auto-resume"]),
+        (["train", "c.py", "--work-dir", "sweeps/a", "--resume"], []),
+        (["train", "--auto-resume", "c.py", "--work-dir", "sweeps/a"], []),
     ],
-    ids=["new-sweep", "known-sweep", "said-resume", "said-auto-resume"],
+    ids=["sweep", "said-resume", "said-auto-resume"],
 )
-def test_what_is_said_about_resuming(site: Site, arguments: list[str], there: bool, resume: list[str]) -> None:
-    if there:
-        (site.path / "sweeps/a").mkdir(parents=True)
-        (site.path / "sweeps/a" / JOURNAL_FILE).touch()
+def test_what_is_said_about_resuming(site: Site, arguments: list[str], resume: list[str]) -> None:
     assert finished(site, *arguments)[0] == 0
     assert (site.called("rayseg") or {})["arguments"] == [*arguments, *resume]
 

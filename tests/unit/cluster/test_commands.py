@@ -57,7 +57,7 @@ def of_texts() -> list[str]:
 
 
 def test_there_are_commands() -> None:
-    assert len(of_jobs()) == 4
+    assert len(of_jobs()) == 3
     assert len(of_texts()) >= 8
 
 
