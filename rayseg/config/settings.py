@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from rayseg.config.markers import above, at_least
+from rayseg.config.durations import is_duration
+from rayseg.config.markers import Rule, above, at_least
 from rayseg.core.errors import ConfigError
 from rayseg.core.registries import DATASETS, SAMPLERS, SEARCHERS, SWEEP_SCHEDULERS
 
@@ -34,9 +35,16 @@ class Scaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """``failure``: how often a worker group that died is started again from the last commit (-1: without end)."""
+    """``failure``: what a run survives, and how long it may last.
+
+    Attributes:
+        max_failures: how often a worker group that died is started again from the last commit (-1: without end).
+        time_limit: how long after its start the run is asked to save and end, to be resumed later: seconds, or a text
+            such as ``'11h30m'``, ``'90s'``, ``'1d'``. Leave room for the save.
+    """
 
     max_failures: Annotated[int, at_least(-1)] = 0
+    time_limit: Annotated[float | str, Rule(is_duration, "seconds above 0, or a text such as '11h30m'")] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,7 @@ class EnvSettings:
         find_unused_parameters: DDP looks for parameters without a gradient in each iteration.
         gradient_as_bucket_view: DDP keeps gradients in its buckets and saves one copy of them.
         bucket_cap_mb: size of DDP's buckets in MiB.
+        static_graph: DDP may rely on each iteration using the same parameters; not with accumulation.
         cudnn_benchmark: let cuDNN choose its algorithms by timing.
         mp_cfg: MM's key for multiprocessing; only ``mp_start_method`` is used, for the loader's workers.
         dist_cfg: MM's key for the process group, which Ray Train sets up here.
@@ -89,6 +98,7 @@ class EnvSettings:
     find_unused_parameters: bool = False
     gradient_as_bucket_view: bool = False
     bucket_cap_mb: float | None = None
+    static_graph: bool = False
     cudnn_benchmark: bool = False
     mp_cfg: dict[str, Any] | None = None
     dist_cfg: dict[str, Any] | None = None

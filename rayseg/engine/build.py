@@ -238,9 +238,26 @@ def _build_optimization(runner: Runner) -> None:
         max_iters=runner.max_iters,
         by_epoch_loop=runner.loop.by_epoch,
     )
+    _refuse_static_graph(runner)
     if runner.world_size > 1:
         runner.model = _wrap_ddp(runner.model, settings(config, "env_cfg"), runner.host.device)
     runner.train_step = TrainStep(runner.model, runner.optim_wrapper, runner.micro_batches, runner.stopwatch)
+
+
+def _refuse_static_graph(runner: Runner) -> None:
+    """DDP's static graph asserts in an iteration without a reduction of gradients (pytorch#143580)."""
+    env: EnvSettings = settings(runner.cfg, "env_cfg")
+    counts = int(getattr(runner.optim_wrapper, "accumulative_counts", 1))
+    if env.static_graph and counts > 1:
+        raise ConfigError(
+            f"env_cfg.static_graph: True beside optim_wrapper.accumulative_counts={counts}: DDP cannot leave out a "
+            "reduction of gradients then; take one of them out"
+        )
+    if env.static_graph and runner.micro_batches > 1:
+        raise ConfigError(
+            f"env_cfg.static_graph: True, but each worker splits its share into {runner.micro_batches} parts to keep "
+            "the global batch, and DDP cannot leave out a reduction of gradients; use as many workers as before"
+        )
 
 
 def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Module:
@@ -253,6 +270,7 @@ def _wrap_ddp(model: nn.Module, env: EnvSettings, device: torch.device) -> nn.Mo
         find_unused_parameters=env.find_unused_parameters,
         gradient_as_bucket_view=env.gradient_as_bucket_view,
         bucket_cap_mb=env.bucket_cap_mb,
+        static_graph=env.static_graph,
         **own_buffers,
     )
     if frozen := {name: value for name, value in model.named_parameters() if not value.requires_grad}:

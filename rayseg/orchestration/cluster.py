@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rayseg.config.settings import Scaling
@@ -16,6 +17,7 @@ from rayseg.engine.hardware import cores
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 1.0
 
 
 def asked(scaling: Scaling, gpus: int) -> dict[str, float]:
@@ -76,8 +78,10 @@ def _here() -> dict[str, float]:
 def connected(scaling: Scaling) -> Iterator[dict[str, float]]:
     """Connect, give what each worker asks for, and disconnect unless the caller was connected before.
 
+    A cluster that others started may still grow: it has ``scaling.start_timeout_s`` for that.
+
     Raises:
-        ConfigError: the cluster cannot be reached, or cannot ever hold the workers.
+        ConfigError: the cluster cannot be reached, or does not hold the workers.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(scaling.start_timeout_s)
@@ -87,13 +91,55 @@ def connected(scaling: Scaling) -> Iterator[dict[str, float]]:
     if not was_connected:
         _connect(scaling)
     try:
-        nodes = _nodes()
-        resources = asked(scaling, int(sum(node.get("GPU", 0) for node in nodes)))
-        _require(scaling, resources, nodes, "the cluster")
-        yield resources
+        await_room(scaling, 0.0 if _is_own() else scaling.start_timeout_s)
+        yield _asked_of(_nodes(), scaling)
     finally:
         if not was_connected:
             ray.shutdown()
+
+
+def await_room(scaling: Scaling, seconds: float) -> None:
+    """Wait until the nodes hold the workers, and let an autoscaler know what is wanted.
+
+    Raises:
+        ConfigError: they do not within so many seconds; says what was asked and what there is.
+    """
+    deadline = time.monotonic() + seconds
+    is_told = False
+    while (nodes := _nodes()) is not None:
+        each = _asked_of(nodes, scaling)
+        if _room(each, nodes, scaling) >= scaling.num_workers:
+            break
+        if time.monotonic() >= deadline:
+            waited = f" after {seconds:g} s (scaling.start_timeout_s)" if seconds else ""
+            _require(scaling, each, nodes, "the cluster", waited)
+        if not is_told:
+            is_told = True
+            _tell_autoscaler([each] * scaling.num_workers)
+            print(f"waiting up to {seconds:g} s: {_shortage(scaling, each, nodes)}", file=sys.stderr, flush=True)
+        time.sleep(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+    if is_told:
+        _tell_autoscaler([])
+
+
+def _tell_autoscaler(bundles: list[dict[str, float]]) -> None:
+    """Ask for room; an empty list takes the wish back. Where there is no autoscaler nothing happens."""
+    from ray.autoscaler.sdk import request_resources
+
+    with suppress(Exception):
+        request_resources(bundles=bundles)
+
+
+def _is_own() -> bool:
+    """Whether this process has started the cluster itself, so that it is one machine and does not grow."""
+    import ray._private.worker as driver
+
+    node: Any = driver._global_node
+    return node is not None and bool(node.is_head())
+
+
+def _asked_of(nodes: list[dict[str, float]], scaling: Scaling) -> dict[str, float]:
+    return asked(scaling, int(sum(node.get("GPU", 0) for node in nodes)))
 
 
 def node_count() -> int:
@@ -144,18 +190,30 @@ def _require_listener(address: str) -> None:
         socket.create_connection((host.rpartition("//")[2].strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def _require(scaling: Scaling, each: dict[str, float], nodes: list[dict[str, float]], place: str) -> None:
+def _require(
+    scaling: Scaling, each: dict[str, float], nodes: list[dict[str, float]], place: str, waited: str = ""
+) -> None:
     fits = _room(each, nodes, scaling)
     if scaling.num_workers <= fits:
         return
+    fewer = f"--workers {fits}, " if fits else ""
+    raise ConfigError(
+        f"scaling.num_workers: {_shortage(scaling, each, nodes, place)}{waited}; use {fewer}a smaller "
+        "scaling.resources_per_worker, or --local"
+    )
+
+
+def _shortage(
+    scaling: Scaling, each: dict[str, float], nodes: list[dict[str, float]], place: str = "the cluster"
+) -> str:
+    """``3 workers of 1 CPU each cannot be placed: the cluster has 2 CPU, room for 2``."""
     names = sorted(each)
     there = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in names)
     wanted = ", ".join(f"{each[name]:g} {name}" for name in names)
     how = f" by scaling.strategy={scaling.strategy!r}" if scaling.strategy.startswith("STRICT") else ""
-    fewer = f"--workers {fits}, " if fits else ""
-    raise ConfigError(
-        f"scaling.num_workers: {scaling.num_workers} workers of {wanted} each can never be placed: {place} has "
-        f"{there}, room for {fits}{how}; use {fewer}a smaller scaling.resources_per_worker, or --local"
+    return (
+        f"{scaling.num_workers} workers of {wanted} each cannot be placed: {place} has {there}, "
+        f"room for {_room(each, nodes, scaling)}{how}"
     )
 
 

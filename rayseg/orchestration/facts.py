@@ -30,8 +30,17 @@ def _own_part(config: Config) -> dict[str, Any]:
 
 def data_facts(rehearsed: Runner) -> dict[str, Any]:
     """Of each split: the directory, how many images, and the fingerprint of their files where the data set has one."""
+    return {split: _dataset(dataset) for split, dataset in _datasets(rehearsed).items()}
+
+
+def datasets_of(rehearsed: Runner) -> list[Any]:
+    """The data sets that the run reads."""
+    return list(_datasets(rehearsed).values())
+
+
+def _datasets(rehearsed: Runner) -> dict[str, Any]:
     loaders = {"train": rehearsed.train_dataloader, "val": rehearsed.val_dataloader}
-    return {split: _dataset(loader.dataset) for split, loader in loaders.items() if loader is not None}
+    return {split: loader.dataset for split, loader in loaders.items() if loader is not None}
 
 
 def _dataset(dataset: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from rayseg.config.durations import seconds_of
+
 SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
@@ -26,25 +28,42 @@ class StopRequest:
 
 
 class StopSignals(StopRequest):
-    """While it is entered in the main thread, SIGINT, SIGTERM and SIGUSR1 set ``reason``; elsewhere it does nothing."""
+    """While it is entered, SIGINT, SIGTERM and SIGUSR1 set ``reason`` (in the main thread), and so does the time limit.
 
-    def __init__(self) -> None:
+    Args:
+        time_limit: seconds from now on, or a text such as ``11h30m``; None for no limit.
+    """
+
+    def __init__(self, time_limit: float | str | None = None) -> None:
         super().__init__()
         self._previous: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
+        if time_limit is not None:
+            self._timer = threading.Timer(seconds_of(time_limit), self._on_time_limit, [time_limit])
+            self._timer.daemon = True
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
             for name in SIGNALS:
                 if (number := getattr(signal, name, None)) is not None:
                     self._previous[number] = signal.signal(number, self._on_signal)
+        if self._timer is not None:
+            self._timer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+
+    def _on_time_limit(self, limit: float | str) -> None:
+        self.reason = (
+            self.reason or f"the time limit of {limit if isinstance(limit, str) else f'{limit:g} s'} is reached"
+        )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.reason is not None and number == signal.SIGINT:

@@ -18,8 +18,9 @@ from rayseg.engine.owner import RunOwner
 from rayseg.engine.stored_checkpoints import StoredCheckpoints
 from rayseg.models.pretrained import fetch_pretrained
 from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_gpu, require_local
-from rayseg.orchestration.facts import launch_facts
+from rayseg.orchestration.facts import datasets_of, launch_facts
 from rayseg.orchestration.launch import run_here, run_on_ray
+from rayseg.orchestration.nodes import check_nodes
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.run_dir import RunDir, choose, prepare
@@ -74,15 +75,17 @@ def train(
         with config_import_path(config):
             fetch_pretrained(config["model"])
     with nullcontext() if local else connected(scaling) as resources:
-        if not local:
+        if resources is not None:
             require_one_store(trackers, run_dir.path, node_count())
+            fresh, wait = run_dir.start_from is None, scaling.start_timeout_s
+            check_nodes(config, run_dir.path, datasets_of(rehearsed), resources, wait, fresh=fresh)
         facts = launch_facts(config, run_dir.path, rehearsed, workers)
         config = prepare(config, run_dir)
         owner = begin_run(config, run_dir.path, trackers, facts)
         if workers < scaling.num_workers:
             what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
             owner.receive(_note(what))
-        with StopSignals() as stop:
+        with StopSignals(settings(config, "failure").time_limit) as stop:
             return carry_out(owner, config, run_dir.path, resources, stop)
 
 

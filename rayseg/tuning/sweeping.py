@@ -12,7 +12,8 @@ from rayseg.config import Config
 from rayseg.core.errors import ConfigError
 from rayseg.engine.build import run_name
 from rayseg.orchestration.cluster import connected, names_a_cluster, require_local, room
-from rayseg.orchestration.facts import data_facts
+from rayseg.orchestration.facts import data_facts, datasets_of
+from rayseg.orchestration.nodes import check_nodes
 from rayseg.orchestration.run_dir import RunDir, prepare
 from rayseg.orchestration.source import Overrides, Source, read_source
 from rayseg.orchestration.stop import StopSignals
@@ -62,6 +63,8 @@ def tune(
     if not names_a_cluster():
         require_local(problem.scaling)
     with connected(problem.scaling) as resources:
+        wait = problem.scaling.start_timeout_s
+        check_nodes(problem.config, sweep_dir.path, datasets_of(problem.runner), resources, wait, fresh=False)
         config = prepare(problem.config, sweep_dir)
         lock = SweepLock(sweep_dir.path)
         try:

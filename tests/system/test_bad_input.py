@@ -98,7 +98,7 @@ def test_an_empty_data_set(rayseg: Rayseg, config: Path, data: Path) -> None:
 def test_more_workers_than_can_be_placed(rayseg: Rayseg, config: Path) -> None:
     answer = rayseg("train", config, "--workers", "1000")
     assert answer.code == 2
-    assert answer.errors[0].startswith("scaling.num_workers: 1000 workers of 1 CPU each can never be placed")
+    assert answer.errors[0].startswith("scaling.num_workers: 1000 workers of 1 CPU each cannot be placed")
     assert not Path("work_dirs").exists()
 
 

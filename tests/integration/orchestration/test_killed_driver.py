@@ -62,7 +62,7 @@ def test_a_named_cluster_that_is_too_small(
     printed = capfd.readouterr()
     assert (code, printed.out) == (2, "")
     assert printed.err.startswith(
-        "error: scaling.num_workers: 50 workers of 1 CPU each can never be placed: the cluster"
+        "error: scaling.num_workers: 50 workers of 1 CPU each cannot be placed: the cluster"
     )
     assert len(printed.err.splitlines()) == 1
     assert not run_dir.exists()

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from rayseg.orchestration.stop import SIGNALS, StopSignals
+from tests.processes import wait_until
 
 NUMBERS = [getattr(signal, name) for name in SIGNALS]
 
@@ -72,3 +73,12 @@ def test_outside_the_main_thread_it_does_nothing() -> None:
     thread.start()
     thread.join()
     assert inside == [before, None]
+
+
+def test_the_time_limit_is_a_reason_to_stop() -> None:
+    with StopSignals("0.05s") as stop:
+        wait_until(lambda: stop.reason is not None, 10, "the time limit")
+    assert stop.reason == "the time limit of 0.05s is reached"
+    with StopSignals(3600) as stop:
+        pass
+    assert stop.reason is None
