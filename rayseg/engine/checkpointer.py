@@ -82,6 +82,8 @@ class Checkpointer:
     def control_point(self) -> Agreement:
         """Agree with the other ranks; commit what all have staged, unless an alarm forbids it; let alarms act.
 
+        A checkpoint that a rank wants because its machine may go away is written at the next boundary.
+
         Raises:
             CheckpointError: a rank could not write, or the commit failed; on every rank.
             RaysegError: an alarm ends the run; on every rank.
@@ -97,6 +99,7 @@ class Checkpointer:
                 staged_iter=-1 if staged is None else staged.iter,
                 failed=failed,
                 end=self.runner.loop.stop_training,
+                save=self.runner.host.wants_checkpoint(),
             )
         except Exception as error:
             if staged is not None and staged.error is not None:
@@ -107,6 +110,8 @@ class Checkpointer:
         self._staged = None
         for alarm, finding in agreement.findings:
             alarm.ring(finding)
+        if agreement.save:
+            self.request()
         return agreement
 
     def repin(self, checkpoint: Checkpoint) -> None:

@@ -45,12 +45,14 @@ class Agreement:
         stop: some rank was asked to stop.
         staged: every rank has written its files of the same checkpoint, so it may be committed.
         end: some rank wants the training to end here, as finished.
+        save: some rank wants a checkpoint soon, since its machine may go away.
         findings: the alarms that some rank has something for: the earliest, and whether any is fatal.
     """
 
     stop: bool
     staged: bool
     end: bool = False
+    save: bool = False
     findings: tuple[tuple[Alarm, Finding], ...] = ()
 
     def is_sound(self, at_iter: int) -> bool:
@@ -69,7 +71,7 @@ class ControlGroup:
         self.alarms: list[Alarm] = []
         self.group: Any = dist.new_group(backend="gloo") if distributed.get_world_size() > 1 else None
 
-    def agree(self, *, stop: bool, staged_iter: int, failed: bool, end: bool = False) -> Agreement:
+    def agree(self, *, stop: bool, staged_iter: int, failed: bool, end: bool = False, save: bool = False) -> Agreement:
         """Exchange this rank's facts with the others'.
 
         Args:
@@ -78,16 +80,17 @@ class ControlGroup:
                 committed; -1 when there is none.
             failed: writing those files failed here.
             end: the training is to end here, as finished.
+            save: a checkpoint is wanted soon.
 
         Raises:
             CheckpointError: some rank could not write, or ranks staged different checkpoints.
         """
-        own = [int(stop), int(failed), int(end), staged_iter, -staged_iter]
+        own = [int(stop), int(failed), int(end), int(save), staged_iter, -staged_iter]
         for alarm in self.alarms:
             found = alarm.look()
             own += [-NEVER, 0] if found is None else [-found.iter, int(found.fatal)]
         reduced = distributed.all_reduce(torch.tensor(own, dtype=torch.int64), "max", group=self.group).tolist()
-        stop_any, failed_any, end_any, newest, minus_oldest, *found_any = reduced
+        stop_any, failed_any, end_any, save_any, newest, minus_oldest, *found_any = reduced
         oldest = -minus_oldest
         if failed_any:
             raise CheckpointError(f"a worker could not write its part of checkpoint iter_{newest}")
@@ -98,4 +101,4 @@ class ControlGroup:
             )
         pairs = zip(self.alarms, zip(found_any[::2], found_any[1::2], strict=True), strict=True)
         findings = tuple((alarm, Finding(-at, bool(fatal))) for alarm, (at, fatal) in pairs if at > -NEVER)
-        return Agreement(bool(stop_any), newest >= 0, bool(end_any), findings)
+        return Agreement(bool(stop_any), newest >= 0, bool(end_any), bool(save_any), findings)

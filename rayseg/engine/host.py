@@ -37,6 +37,9 @@ class Host(Protocol):
     def end_reason(self) -> str | None:
         """Why the training should end at the next control point, as finished, or None."""
 
+    def wants_checkpoint(self) -> bool:
+        """Whether a checkpoint should be written soon, since a machine may go away; True once for each notice."""
+
 
 class LocalHost:
     """This process is worker and owner at once: no Ray, no process group unless one is already up.
@@ -81,3 +84,7 @@ class LocalHost:
     def end_reason(self) -> str | None:
         """What ``end`` says."""
         return self._end() if self._end is not None else None
+
+    def wants_checkpoint(self) -> bool:
+        """Nobody tells this process beforehand."""
+        return False

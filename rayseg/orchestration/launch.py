@@ -13,9 +13,11 @@ from typing import Any
 from rayseg.config import Config, prepend_import_path, settings
 from rayseg.config.imports import import_path_of
 from rayseg.config.settings import Failure, Scaling
+from rayseg.core.record import Record
 from rayseg.data.home import rayseg_home
 from rayseg.engine.host import LocalHost
 from rayseg.engine.owner import RunOwner
+from rayseg.orchestration.draining import Draining
 from rayseg.orchestration.failures import cause
 from rayseg.orchestration.mailbox import Mailbox
 from rayseg.orchestration.stop import StopRequest
@@ -54,6 +56,11 @@ def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopRequest
         raise launch.error
 
 
+def note(message: str, level: str = "INFO") -> Record:
+    """A line for people, of the process that owns the run."""
+    return Record("log", 0, 0, time.time(), data={"level": level, "message": message})
+
+
 class _Launch:
     """``trainer.fit()`` in a thread of its own."""
 
@@ -79,6 +86,7 @@ def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopRequest) -> N
     """Write down what arrives until the workers have ended."""
     import ray
 
+    draining = Draining()
     asked_to_stop = asked_to_end = False
     ended = False
     while not ended:
@@ -89,6 +97,9 @@ def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopRequest) -> N
         if stop.end_reason is not None and not asked_to_end:
             asked_to_end = True
             mailbox.request_end.remote(stop.end_reason)
+        if (notice := draining.news()) is not None:
+            owner.receive(note(notice, "WARNING"))
+            mailbox.request_checkpoint.remote()
         for record in ray.get(mailbox.drain.remote()):
             owner.receive(record)
 

@@ -12,6 +12,7 @@ class Mailbox:
         self._records: list[Record] = []
         self._stop: str | None = None
         self._end: str | None = None
+        self._notices = 0
         self._reason = ""
 
     def put(self, record: Record) -> None:
@@ -31,9 +32,16 @@ class Mailbox:
         """Ask the workers to end the training, as finished."""
         self._end = reason
 
-    def wishes(self) -> tuple[str | None, str | None]:
-        """Why they should save and end, and why the training should end as finished; None where they should not."""
-        return self._stop, self._end
+    def request_checkpoint(self) -> None:
+        """Ask the workers for a checkpoint, since a machine may go away."""
+        self._notices += 1
+
+    def wishes(self) -> tuple[str | None, str | None, int]:
+        """Why they should save and end, and why the training should end as finished; None where they should not.
+
+        And how often a checkpoint was asked for.
+        """
+        return self._stop, self._end, self._notices
 
     def note_failure(self, reason: str) -> None:
         """Why the worker group is about to be started again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +18,7 @@ from rayseg.engine.stored_checkpoints import StoredCheckpoints
 from rayseg.models.pretrained import fetch_pretrained
 from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_gpu, require_local
 from rayseg.orchestration.facts import datasets_of, launch_facts
-from rayseg.orchestration.launch import run_here, run_on_ray
+from rayseg.orchestration.launch import note, run_here, run_on_ray
 from rayseg.orchestration.nodes import check_nodes
 from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
@@ -84,7 +83,7 @@ def train(
         owner = begin_run(config, run_dir.path, trackers, facts)
         if workers < scaling.num_workers:
             what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
-            owner.receive(_note(what))
+            owner.receive(note(what))
         with StopSignals(settings(config, "failure").time_limit) as stop:
             return carry_out(owner, config, run_dir.path, resources, stop)
 
@@ -160,10 +159,6 @@ def carry_out(
     text = None if error is None or status == "interrupted" else Redactor()(_one_line(error))
     owner.recorder.finish(status, error=_in_full(error) if error is not None and text else None)
     return RunResult(run_dir, status, owner.iter, owner.metrics, owner.best, text)
-
-
-def _note(message: str) -> Record:
-    return Record("log", 0, 0, time.time(), data={"level": "INFO", "message": message})
 
 
 def _one_line(error: BaseException) -> str:

@@ -56,7 +56,8 @@ class RayTrainHost:
         self.device = get_device()
         self.reason = ray.get(mailbox.restart_reason.remote())
         self._mailbox = mailbox
-        self._wishes: tuple[str | None, str | None] = (None, None)
+        self._wishes: tuple[str | None, str | None, int] = (None, None, 0)
+        self._notices = 0
         self._answer = mailbox.wishes.remote()
         self._asked = time.monotonic()
         torch.set_num_threads(threads or max(1, cores() // context.get_local_world_size()))
@@ -77,7 +78,12 @@ class RayTrainHost:
         """The mailbox's last answer."""
         return self._asked_for()[1]
 
-    def _asked_for(self) -> tuple[str | None, str | None]:
+    def wants_checkpoint(self) -> bool:
+        """Whether the mailbox was asked for one since the last call."""
+        seen, self._notices = self._notices, self._asked_for()[2]
+        return self._notices > seen
+
+    def _asked_for(self) -> tuple[str | None, str | None, int]:
         """The last answer; asks again, without waiting, at most twice a second."""
         import ray
 

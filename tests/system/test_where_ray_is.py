@@ -23,9 +23,7 @@ def test_too_many_workers_are_refused_before_ray_starts(config: Path, tmp_path: 
     with Command(arguments, tmp_path) as call:
         _, out, err = call.finish(SHORT_S)
     assert out == "2 False\n"
-    assert err.startswith(
-        "error: scaling.num_workers: 1000 workers of 1 CPU each cannot be placed: this machine has"
-    )
+    assert err.startswith("error: scaling.num_workers: 1000 workers of 1 CPU each cannot be placed: this machine has")
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "work_dirs").exists()
 

@@ -61,8 +61,6 @@ def test_a_named_cluster_that_is_too_small(
     code = main(["train", str(workspace.config), "--workers", "50", "--work-dir", str(run_dir)])
     printed = capfd.readouterr()
     assert (code, printed.out) == (2, "")
-    assert printed.err.startswith(
-        "error: scaling.num_workers: 50 workers of 1 CPU each cannot be placed: the cluster"
-    )
+    assert printed.err.startswith("error: scaling.num_workers: 50 workers of 1 CPU each cannot be placed: the cluster")
     assert len(printed.err.splitlines()) == 1
     assert not run_dir.exists()

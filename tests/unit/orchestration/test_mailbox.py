@@ -22,11 +22,12 @@ def test_records_are_drained_once_and_in_order() -> None:
 
 def test_wishes_stay() -> None:
     mailbox = Mailbox()
-    assert mailbox.wishes() == (None, None)
+    assert mailbox.wishes() == (None, None, 0)
     mailbox.request_stop("SIGTERM")
-    assert [mailbox.wishes(), mailbox.wishes()] == [("SIGTERM", None)] * 2
+    assert [mailbox.wishes(), mailbox.wishes()] == [("SIGTERM", None, 0)] * 2
     mailbox.request_end("it is the worst")
-    assert mailbox.wishes() == ("SIGTERM", "it is the worst")
+    mailbox.request_checkpoint()
+    assert mailbox.wishes() == ("SIGTERM", "it is the worst", 1)
 
 
 def test_the_reason_of_a_restart_is_the_last_failure() -> None:
