@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rayseg.core.record import Record
@@ -42,6 +43,7 @@ class RunOwner:
         if record.kind == "scalars" and record.mode == "val":
             self.metrics = record.data
         elif record.name == "attempt":
+            record = replace(record, data={**record.data, **self._lost(record)})
             self._cut_back(record.data)
         elif record.name == "ended":
             self.ended = record.data
@@ -54,6 +56,14 @@ class RunOwner:
         """Metric to ``{"value", "iter"}``, also from before a resume."""
         found: dict[str, dict[str, Any]] = self.recorder.facts["best"]
         return found
+
+    def _lost(self, record: Record) -> dict[str, Any]:
+        """What an attempt that goes on has lost: iterations that are made again, and seconds without any."""
+        facts, start_from = self.recorder.facts, record.data["start_from"]
+        if not facts["attempts"] or start_from is None:
+            return {}
+        lost = max(0, facts["iter"] - self.store.load(start_from).iter)
+        return {"lost_iters": lost, "idle_s": round(max(0.0, record.time - (facts["updated"] or record.time)), 1)}
 
     def _cut_back(self, attempt: dict[str, Any]) -> None:
         if attempt["start_from"] is None:

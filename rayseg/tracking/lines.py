@@ -159,7 +159,10 @@ def _cost(data: Mapping[str, Any]) -> str:
 def _attempt(data: Mapping[str, Any]) -> Lines:
     lines = []
     if data.get("reason"):
-        lines.append(("WARNING", f"the workers were started again: {data['reason']}"))
+        lost = (
+            f"; {data['lost_iters']} iterations are made again, {data['idle_s']:g} s passed" if "idle_s" in data else ""
+        )
+        lines.append(("WARNING", f"the workers were started again: {data['reason']}{lost}"))
     facts = [f"attempt {data['attempt']}"]
     for name, text in (("world_size", "{} worker"), ("global_batch_size", "global batch {}"), ("device", "{}")):
         if name in data:

@@ -32,7 +32,7 @@ DIFF_FILE = Path("code", "git.diff")
 OF_ATTEMPT = (
     "attempt", "world_size", "global_batch_size", "threads", "seed", "device", "hardware", "max_iters", "max_epochs",
 )  # fmt: skip
-LISTED_OF_ATTEMPT = ("attempt", "reason", "start_from", "world_size")
+LISTED_OF_ATTEMPT = ("attempt", "reason", "start_from", "world_size", "lost_iters", "idle_s")
 MAX_LISTED = 100  # attempts and warnings in run.json, the newest ones
 
 
@@ -279,7 +279,7 @@ class RunRecorder:
         if record.name == "attempt":
             facts.update({name: data[name] for name in OF_ATTEMPT if name in data})
             facts["last_checkpoint"] = data.get("start_from")
-            listed = {name: data.get(name) for name in LISTED_OF_ATTEMPT}
+            listed = {name: data.get(name) for name in LISTED_OF_ATTEMPT if name in data}
             facts["attempts"] = [*facts["attempts"], {**listed, "time": record.time}][-MAX_LISTED:]
             self._times_before = facts["times"]
         elif record.name == "times":
