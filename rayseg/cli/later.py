@@ -7,10 +7,6 @@ import typer
 from rayseg.cli.output import BAD_INPUT, print_errors
 
 VERBS = {
-    "submit": "send a run to a cluster as a Ray job.",
-}
-INSTEAD = {
-    "submit": "; use 'ray job submit --working-dir . -- rayseg train ...'",
 }
 
 
@@ -23,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def _refusal(verb: str):  # type: ignore[no-untyped-def]
     def refuse() -> int:
-        print_errors([f"rayseg {verb} comes with a later version{INSTEAD.get(verb, '')}"])
+        print_errors([f"rayseg {verb} comes with a later version"])
         return BAD_INPUT
 
     return refuse

@@ -1,0 +1,85 @@
+"""Following a job: its log as it is written, over lost connections, until the job has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rayseg.core.errors import RaysegError
+from rayseg.orchestration.job_server import JobServer, LostError
+
+PATIENCE_S = 120.0
+RETRY_S = 1.0
+
+Write = Callable[[str], object]
+
+
+def print_piece(text: str) -> None:
+    """Print it as it is."""
+    print(text, end="", flush=True)
+
+
+def follow(server: JobServer, job: str, write: Write, *, patience_s: float = PATIENCE_S) -> Any:
+    """Pass on what a job prints, from its beginning, until it has ended; gives what the server knows of it then.
+
+    Raises:
+        RaysegError: the server did not answer for ``patience_s``; the job may go on.
+    """
+    shown = 0
+    answered = time.monotonic()
+    while True:
+        seen = 0
+        try:
+            for text in _Tail(server, job):
+                new = text[max(0, shown - seen) :]
+                seen += len(text)
+                if new:
+                    write(new)
+                    shown = seen
+        except _BrokenError:
+            pass
+        try:
+            details = server.info(job)
+            answered = time.monotonic()
+            if details.status.is_terminal():
+                return details
+        except LostError as error:
+            if time.monotonic() - answered > patience_s:
+                raise RaysegError(f"{error}; job {job} may go on: rayseg logs {job} --follow") from None
+        time.sleep(RETRY_S)
+
+
+class _BrokenError(Exception):
+    """The connection broke before the log's end."""
+
+
+class _Tail:
+    """One connection's pieces of text. It lives in a thread, so that Ctrl-C reaches who reads, in a notebook too."""
+
+    def __init__(self, server: JobServer, job: str) -> None:
+        self._server = server
+        self._job = job
+        self._pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+
+    def __iter__(self) -> Iterator[str]:
+        threading.Thread(target=self._read, name="rayseg-job-log", daemon=True).start()
+        while (piece := self._pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise _BrokenError from piece
+            yield piece
+
+    def _read(self) -> None:
+        try:
+            asyncio.run(self._pass_on())
+        except Exception as error:
+            self._pieces.put(error)
+        else:
+            self._pieces.put(None)
+
+    async def _pass_on(self) -> None:
+        async for text in self._server.tail(self._job):
+            self._pieces.put(text)
