@@ -10,13 +10,13 @@ from rayseg.core.errors import RaysegError
 from rayseg.orchestration.job_following import Write, follow, print_piece
 from rayseg.orchestration.job_server import JobServer, LostError, connect
 from rayseg.orchestration.results import JobResult
+from rayseg.orchestration.stop import JOB_STOP_WAIT, RAYS_STOP_WAIT_S
 
-STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
-RAYS_STOP_WAIT_S = 3  # what Ray gives a job that says nothing
 STOPPED_CODE = 130
 POLL_S = 0.5
 SLACK_S = 60.0  # for Ray to notice that a job has ended
 LAST_LINES = 2
+SAYS_THE_STATUS = ("Job entrypoint command failed with", "Job finished", "Job is currently", "Job was intentionally")
 
 
 def jobs(address: str | None = None) -> list[JobResult]:
@@ -90,7 +90,9 @@ def stop_job(
         return job_result(server, details)
     seconds = _stop_wait(details)
     if seconds is None:
-        say(f"warning: {job} says no {STOP_WAIT}: Ray kills it after {RAYS_STOP_WAIT_S} s unless its node says more")
+        say(
+            f"warning: {job} says no {JOB_STOP_WAIT}: Ray kills it after {RAYS_STOP_WAIT_S} s unless its node says more"
+        )
     server.stop(job)
     if not wait:
         return job_result(server, server.info(job))
@@ -139,9 +141,9 @@ def _about(message: str | None, code: int | None) -> str:
     if code is not None and code < 0:
         return f"it was killed by signal {-code}{' (out of memory?)' if code == -9 else ''}"
     lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
-    if lines and lines[0].startswith("Traceback"):
-        return lines[-1]
-    return lines[0].partition(", last available logs")[0] if lines else ""
+    if not lines or lines[0].startswith(SAYS_THE_STATUS):
+        return ""
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _seconds(milliseconds: int | None) -> float | None:
@@ -150,7 +152,7 @@ def _seconds(milliseconds: int | None) -> float | None:
 
 def _stop_wait(details: Any) -> int | None:
     variables = (details.runtime_env or {}).get("env_vars") or {}
-    text = str(variables.get(STOP_WAIT, ""))
+    text = str(variables.get(JOB_STOP_WAIT, ""))
     return int(text) if text.isdecimal() else None
 
 

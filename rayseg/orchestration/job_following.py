@@ -46,6 +46,8 @@ def follow(server: JobServer, job: str, write: Write, *, patience_s: float = PAT
             details = server.info(job)
             answered = time.monotonic()
             if details.status.is_terminal():
+                if rest := server.log(job)[shown:]:  # a connection may break just before the end
+                    write(rest)
                 return details
         except LostError as error:
             if time.monotonic() - answered > patience_s:

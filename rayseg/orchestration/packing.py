@@ -120,6 +120,8 @@ def write_archive(package: Package, target: Path) -> None:
 
 def size(count: int) -> str:
     """Bytes for people, such as ``1.2 MiB``."""
+    if count >= 1024 * MIB:
+        return f"{count / MIB / 1024:.1f} GiB"
     return f"{count / MIB:.1f} MiB" if count >= MIB / 10 else f"{count / 1024:.1f} KiB"
 
 
@@ -158,7 +160,7 @@ class _Walk:
     def _why_not(self, entry: os.DirEntry[str], path: Path, ignores: list[Matcher], above: str | None) -> str | None:
         is_directory = entry.is_dir()
         own = why_not_directory(path) if is_directory else why_not_file(entry.name)
-        if own == SECRET or (not is_directory and why_not_file(path.resolve().name) == SECRET):
+        if own == SECRET or (entry.is_symlink() and why_not_file(path.resolve().name) == SECRET):
             return SECRET
         if is_directory and entry.is_symlink():
             return LINK

@@ -13,11 +13,12 @@ from typing import Any
 
 from rayseg.core.errors import ConfigError
 from rayseg.orchestration.job_config import Job, check_job, require_packed, variables_not_sent, variables_to_send
-from rayseg.orchestration.job_control import STOP_WAIT, job_result
+from rayseg.orchestration.job_control import job_result
 from rayseg.orchestration.job_following import Write, follow, print_piece
 from rayseg.orchestration.job_server import JobServer, connect
 from rayseg.orchestration.packing import Package, require_small, select, size, write_archive
 from rayseg.orchestration.results import JobResult
+from rayseg.orchestration.stop import JOB_STOP_WAIT
 from rayseg.orchestration.versions import EXPECTED, as_variable, differences, refusal, versions_here
 
 MAX_SIZE_MIB = 100.0
@@ -92,7 +93,7 @@ def submit(
     _require_same_versions(server, any_versions, say)
     if name is not None and server.find(name) is not None:
         raise ConfigError(f"--name {name}: there is a job of that name at {server.address}; names are used once")
-    variables |= {STOP_WAIT: str(stop_wait_s)}
+    variables |= {JOB_STOP_WAIT: str(stop_wait_s)}
     if not any_versions:
         variables[EXPECTED] = as_variable(versions_here())
     submitted = _send(server, job, package, name or _new_name(job), variables, say)

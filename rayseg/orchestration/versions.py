@@ -26,9 +26,9 @@ def versions_here() -> dict[str, str]:
 
 
 def differences(wanted: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """What differs in its first two numbers, such as ``torch 2.13.0 there, 2.14.1 here``; what is unknown does not."""
+    """What differs in its first two numbers, such as ``torch 2.13.0 instead of 2.14.1``; what is unknown does not."""
     return [
-        f"{name} {there[name]} there, {wanted[name]} here"
+        f"{name} {there[name]} instead of {wanted[name]}"
         for name in COMPARED
         if wanted.get(name) and there.get(name) and _first_two(wanted[name]) != _first_two(there[name])
     ]
