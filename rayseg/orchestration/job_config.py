@@ -100,6 +100,8 @@ def check_job(
             does not go along.
     """
     require_verb(verb)
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(f"a job's config is a file in the working directory, found {type(source).__name__}")
     known = VERBS[verb].options
     for name in options:
         if name not in known:

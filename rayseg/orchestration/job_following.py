@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from rayseg.core.errors import RaysegError
@@ -14,6 +15,7 @@ from rayseg.orchestration.job_server import JobServer, LostError
 
 PATIENCE_S = 120.0
 RETRY_S = 1.0
+SILENT_S = 60.0  # then the connection is made anew: one that a sleeping laptop lost tells nobody
 
 Write = Callable[[str], object]
 
@@ -66,21 +68,31 @@ class _Tail:
         self._server = server
         self._job = job
         self._pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._reading = self._loop.create_task(self._pass_on())
 
     def __iter__(self) -> Iterator[str]:
         threading.Thread(target=self._read, name="rayseg-job-log", daemon=True).start()
-        while (piece := self._pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise _BrokenError from piece
-            yield piece
+        try:
+            while (piece := self._pieces.get(timeout=SILENT_S)) is not None:
+                if isinstance(piece, BaseException):
+                    raise _BrokenError from piece
+                yield piece
+        except queue.Empty:
+            raise _BrokenError from None
+        finally:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._reading.cancel)
 
     def _read(self) -> None:
+        end: BaseException | None = None
         try:
-            asyncio.run(self._pass_on())
-        except Exception as error:
-            self._pieces.put(error)
-        else:
-            self._pieces.put(None)
+            self._loop.run_until_complete(self._reading)
+        except (Exception, asyncio.CancelledError) as error:
+            end = error
+        finally:
+            self._loop.close()
+        self._pieces.put(end)
 
     async def _pass_on(self) -> None:
         async for text in self._server.tail(self._job):

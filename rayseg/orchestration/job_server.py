@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from rayseg.core.errors import ConfigError, RaysegError, did_you_mean
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 TIMEOUT_S = (5.0, 15.0)  # to connect, to answer
+CLIENT_TIMEOUT_S = (10.0, 120.0)  # the same, for requests that take a package or begin a job
 TOKEN_FILE = "~/.ray/auth_token"
 
 
@@ -226,7 +228,9 @@ def _client(address: str, headers: dict[str, str]) -> Any:
 
     for module in ("dashboard_sdk", "job.sdk"):  # they tell of each package and of each default
         logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
-    return JobSubmissionClient(address, headers=headers)
+    client: Any = JobSubmissionClient(address, headers=headers)
+    client._do_request = partial(client._do_request, timeout=CLIENT_TIMEOUT_S)  # Ray's own waits for ever
+    return client
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ from rayseg.orchestration import job_following
 from rayseg.orchestration.job_control import exit_code, job_result
 from rayseg.orchestration.job_following import follow
 from rayseg.orchestration.job_server import LostError
+from tests.processes import wait_until
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,29 @@ def test_a_log_is_whole_whatever_breaks(
     server: Any = Flaky("one\ntwo\nthree\n", connections, breaks, statuses)
     assert follow(server, "a", written.append).status.value == last
     assert "".join(written) == "one\ntwo\nthree\n"
+
+
+def test_a_connection_that_is_silent_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_following, "RETRY_S", 0.0)
+    monkeypatch.setattr(job_following, "SILENT_S", 0.05)
+    ended: list[str] = []
+
+    class Silent(Flaky):
+        async def tail(self, job: str) -> AsyncIterator[str]:
+            async for piece in super().tail(job):
+                yield piece
+            if self.connections:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append("first")
+
+    server: Any = Silent("one\ntwo\n", [["one\n"], ["one\n", "two\n"]], [False, False], ["RUNNING", "SUCCEEDED"])
+    written: list[str] = []
+    follow(server, "a", written.append)
+    assert written == ["one\n", "two\n"]
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "rayseg-job-log"], 5, "no reader is left")
+    assert ended == ["first"]
 
 
 def test_a_cluster_that_is_gone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
