@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rayseg.cli import config, data, jobs, later, migrate, predict, report, submit, sync, test, train, tune
+from rayseg.cli import config, data, jobs, migrate, predict, report, submit, sync, test, train, tune
 from rayseg.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, Output, print_errors, problems_of
 from rayseg.core.errors import ConfigError, RaysegError
 from rayseg.orchestration.versions import require_expected_versions
@@ -56,7 +56,6 @@ app.command("report")(report.report)
 app.command("sync")(sync.sync)
 app.command("migrate")(migrate.migrate)
 app.add_typer(data.app, name="data")
-later.register(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,8 +35,10 @@ class Verb:
 
 VERBS = {
     "train": Verb(("work_dir", "workers", "resume", "auto_resume", "local", "dry_run", "json", "quiet")),
+    "tune": Verb(
+        ("work_dir", "num_samples", "workers", "resume", "dry_run", "export_best", "json", "quiet"), may_search=True
+    ),
 }
-LATER = ("tune",)
 TRACKER_VARIABLES = {
     "MLflow": (
         "MLFLOW_TRACKING_URI",
@@ -55,7 +57,7 @@ class Job:
     """A checked job.
 
     Attributes:
-        verb: ``train``.
+        verb: ``train`` or ``tune``.
         source: as the job says it: below the working directory, or absolute on the cluster.
         overrides: ``key=value`` texts.
         options: of the verb, those that are set.
@@ -191,9 +193,7 @@ def require_verb(verb: str) -> None:
     """
     if verb in VERBS:
         return
-    if verb in LATER:
-        raise ConfigError(f"rayseg submit: {verb} comes with a later version; a job runs {', '.join(VERBS)}")
-    raise ConfigError(f"rayseg submit: a job runs {', '.join(VERBS)}, not {verb!r}{did_you_mean(verb, VERBS)}")
+    raise ConfigError(f"rayseg submit: a job runs {' or '.join(VERBS)}, not {verb!r}{did_you_mean(verb, VERBS)}")
 
 
 def _placed(source: Path, root: Path) -> Path:

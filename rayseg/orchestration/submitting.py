@@ -51,7 +51,7 @@ def submit(
     """Run a verb as a job on a cluster.
 
     Args:
-        verb: ``train``.
+        verb: ``train`` or ``tune``.
         source: its config, in the working directory; or an absolute path on the cluster.
         overrides: ``key=value`` texts.
         options: the verb's other arguments, such as ``{"work_dir": "/shared/run", "workers": 4}``.

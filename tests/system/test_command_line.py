@@ -47,14 +47,6 @@ def test_every_verb_is_named(rayseg: Rayseg) -> None:
         assert f"\n  {verb} " in answer.out
 
 
-@pytest.mark.parametrize("verb", ["tune"])
-def test_a_later_verb_is_one_line(rayseg: Rayseg, verb: str) -> None:
-    answer = rayseg(verb, "x", "--to", "y", "--", "z")
-    assert (answer.code, answer.out) == (2, "")
-    assert len(answer.err.splitlines()) == 1
-    assert answer.errors[0].startswith(f"rayseg {verb} comes with a later version")
-
-
 def test_config_prints_what_loads_to_the_same_config(rayseg: Rayseg, config: Path, tmp_path: Path) -> None:
     first = rayseg("config", config, "train_cfg.max_iters=7", "--cfg-options", "optim_wrapper.optimizer.lr=1e-3")
     assert (first.code, first.err) == (0, "")

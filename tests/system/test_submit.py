@@ -107,6 +107,19 @@ def test_a_job_trains_on_workers(here: Rayseg, head: Any, project: Path) -> None
     assert "kills this job" not in answer.err
 
 
+@pytest.mark.slow
+def test_a_sweep_is_a_job_as_well(here: Rayseg, head: Any) -> None:
+    space = "optim_wrapper.optimizer.lr=choice([0.01, 0.1])"
+    limits = ["--num-samples", "2", "--work-dir", "sweep"]
+    answer = here("submit", "--", "tune", "tiny.py", space, "tune=dict(metric='mIoU')", *limits)
+    assert answer.code == 0, answer.out + answer.err
+    sweep = json.loads(Path(head[1]["RAYSEG_HOME"], "sweep", "sweep.json").read_text())
+    assert sweep["status"] == "finished"
+    wrong = here("submit", "--", "tune", "tiny.py", space, "tune=dict(metrik='mIoU')", *limits)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "did you mean 'metric'?" in wrong.errors[0]
+
+
 def test_a_failed_run_gives_its_own_exit_code_and_no_secret(
     here: Rayseg, head: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +260,7 @@ def test_what_is_wrong_here_is_said_without_a_cluster(
         (("train", "tinny.py"), "tinny.py: no such file; did you mean 'tiny.py'?"),
         (("train", "tiny.py", "--worker", "2"), "No such option: --worker"),
         (("train", "tiny.py", "--auto-resume"), "--auto-resume needs a --work-dir"),
-        (("trian", "tiny.py"), "rayseg submit: a job runs train, not 'trian'; did you mean 'train'?"),
+        (("trian", "tiny.py"), "rayseg submit: a job runs train or tune, not 'trian'; did you mean 'train'?"),
     ):
         answer = here("submit", "--", *arguments)
         assert (answer.code, answer.out, len(answer.err.splitlines())) == (2, "", 1)

@@ -67,7 +67,8 @@ def test_arguments_are_told_apart(dashes: list[str], sent: dict[str, Any], capsy
         (["--", "train", "c.py", "--address", "x"], "No such option: --address; see 'rayseg train --help'"),
         (["--", "train", "c.py", "--workers", "x"], "Invalid value for '--workers': "),
         (["--", "train", "c.py", "--resume", "--auto-resume"], "--resume and --auto-resume: give one of them"),
-        (["--", "tune", "c.py"], "rayseg submit: tune comes with a later version; a job runs train"),
+        (["--", "tune", "c.py", "--num-samples", "0"], "Invalid value for '--num-samples': "),
+        (["--", "test", "c.py"], "rayseg submit: a job runs train or tune, not 'test'"),
         (["--stop-wait", "0", "--", "train", "c.py"], "Invalid value for '--stop-wait': "),
     ],
 )
