@@ -36,7 +36,8 @@ class Verb:
 VERBS = {
     "train": Verb(("work_dir", "workers", "resume", "auto_resume", "local", "dry_run", "json", "quiet")),
     "tune": Verb(
-        ("work_dir", "num_samples", "workers", "resume", "dry_run", "export_best", "json", "quiet"), may_search=True
+        ("work_dir", "num_samples", "workers", "resume", "auto_resume", "dry_run", "export_best", "json", "quiet"),
+        may_search=True,
     ),
 }
 TRACKER_VARIABLES = {
