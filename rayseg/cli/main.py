@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from rayseg.cli import config, data, later, migrate, predict, report, sync, test, train, tune
+from rayseg.cli import config, data, jobs, migrate, predict, report, submit, sync, test, train, tune
 from rayseg.cli.output import BAD_INPUT, FAILED, INTERRUPTED, OK, Output, print_errors, problems_of
 from rayseg.core.errors import ConfigError, RaysegError
+from rayseg.orchestration.versions import require_expected_versions
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # click's, of which typer may keep a copy of its own
 
@@ -47,17 +48,21 @@ app.command("tune")(tune.tune)
 app.command("test")(test.score)
 app.command("predict")(predict.predict)
 app.command("config")(config.config)
+app.command("submit", context_settings=submit.SETTINGS)(submit.submit)
+app.command("status")(jobs.status)
+app.command("logs")(jobs.logs)
+app.command("stop")(jobs.stop)
 app.command("report")(report.report)
 app.command("sync")(sync.sync)
 app.command("migrate")(migrate.migrate)
 app.add_typer(data.app, name="data")
-later.register(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (the process's own when None) and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
+        require_expected_versions()
         return app(arguments, prog_name="rayseg", standalone_mode=False) or OK
     except UsageError as error:
         return _refused(error.format_message().rstrip(".") + _help_of(error), arguments)

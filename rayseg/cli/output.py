@@ -25,9 +25,13 @@ class Output:
 
     def say(self, *lines: str) -> None:
         """Text for people."""
+        self.write("".join(f"{line}\n" for line in lines))
+
+    def write(self, text: str) -> None:
+        """A piece of text for people, as it is."""
         if not self.quiet:
             stream = sys.stderr if self.json else sys.stdout
-            stream.write("".join(f"{line}\n" for line in lines))
+            stream.write(text)
             stream.flush()
 
     def answer(self, facts: Mapping[str, Any]) -> None:

@@ -41,6 +41,11 @@ def _variable(match: re.Match[str]) -> str:
         raise ConfigError(f"the environment variable {match[1]} is not set ({match[0]})") from None
 
 
+def env_names(config: Mapping[str, Any]) -> list[str]:
+    """The environment variables that a config refers to, sorted."""
+    return sorted({name for _, text in _texts(config) for name in ENV_REFERENCE.findall(text)})
+
+
 def is_secret_key(key: str) -> bool:
     """Whether a key's name says that its value is a secret."""
     return bool(_SECRET_KEY.search(key))

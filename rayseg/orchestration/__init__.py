@@ -4,13 +4,20 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
+    "JobResult": "results",
     "Plan": "planning",
     "PredictResult": "results",
     "RunResult": "results",
     "SyncResult": "results",
     "TestResult": "results",
+    "follow_job": "job_control",
+    "job_log": "job_control",
+    "job_status": "job_control",
+    "jobs": "job_control",
     "plan": "planning",
     "predict": "prediction",
+    "stop_job": "job_control",
+    "submit": "submitting",
     "sync": "syncing",
     "test": "evaluation",
     "train": "training",

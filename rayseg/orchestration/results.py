@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Status = Literal["finished", "interrupted", "failed"]
+JobStatus = Literal["pending", "running", "succeeded", "failed", "stopped"]
 
 
 class _Result:
@@ -89,6 +90,31 @@ class PredictResult(_Result):
     checkpoint: str
     masks: list[Path]
     overlays: list[Path]
+
+
+@dataclass(frozen=True)
+class JobResult(_Result):
+    """A job on a cluster, as its job server tells of it.
+
+    Attributes:
+        job: its name, the submission id.
+        address: the job server.
+        status: ``stopped`` means that somebody asked it to end.
+        exit_code: of ``rayseg`` in the job; 130 for a job that was stopped, None for one that has not ended.
+        command: what it runs.
+        message: the server's own line about it.
+        started: seconds since 1970.
+        ended: seconds since 1970, None before the end.
+    """
+
+    job: str
+    address: str
+    status: JobStatus
+    exit_code: int | None
+    command: str
+    message: str = ""
+    started: float | None = None
+    ended: float | None = None
 
 
 def _plain(value: Any) -> Any:

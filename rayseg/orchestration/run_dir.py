@@ -79,17 +79,29 @@ def chosen_path(
     Raises:
         ConfigError: an empty name, none where every retry must find the same, a file in its place.
     """
-    named = config.get("work_dir") if work_dir is None else work_dir
-    if named is not None and not os.fspath(named):
-        raise ConfigError("--work-dir (work_dir in the config): empty; name a directory, or leave it out")
-    if named is None and auto_resume:
-        raise ConfigError("--auto-resume needs a --work-dir (or work_dir in the config) that every retry finds again")
+    named = named_by(config, work_dir, auto_resume=auto_resume)
     if named is None and not resume:
         return RunDir(_new(config), named=False)
     path = based(named) if named is not None else _latest(config)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--work-dir {path}: a file is in the way")
     return RunDir(path, named=True)
+
+
+def named_by(
+    config: Config, work_dir: str | os.PathLike[str] | None, *, auto_resume: bool
+) -> str | os.PathLike[str] | None:
+    """The directory that the user named, on the command line or in the config, if any.
+
+    Raises:
+        ConfigError: the name is empty, or missing where a retry must find it again.
+    """
+    named = config.get("work_dir") if work_dir is None else work_dir
+    if named is not None and not os.fspath(named):
+        raise ConfigError("--work-dir (work_dir in the config): empty; name a directory, or leave it out")
+    if named is None and auto_resume:
+        raise ConfigError("--auto-resume needs a --work-dir (or work_dir in the config) that every retry finds again")
+    return named
 
 
 def based(work_dir: str | os.PathLike[str]) -> Path:

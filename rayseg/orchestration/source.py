@@ -50,19 +50,29 @@ def with_saved_code(config: Config, run_dir: Path) -> Config:
     return Config(config, replace(config.provenance, import_path=paths))
 
 
-def resolved(config: Config, needs: Iterable[str] = TRAINING_SECTIONS) -> tuple[Config, list[str]]:
-    """The config checked and completed, with the checker's notes.
+def checked(
+    config: Config, needs: Iterable[str] = TRAINING_SECTIONS, *, may_search: bool = False
+) -> tuple[Config, list[str]]:
+    """The config checked and completed, with the checker's notes; environment variables are left to who runs it.
 
     Raises:
-        ConfigError: everything that is wrong with it; search leaves that are still open; an environment variable that
-            is not set.
+        ConfigError: everything that is wrong with it; search leaves that are still open unless ``may_search``.
     """
     notes = check_config(config, needs)
-    if leaves := find_search_leaves(config):
+    if not may_search and (leaves := find_search_leaves(config)):
         raise ConfigError(
             Problem("still open: 'rayseg tune' draws it, here give it a value", path, config.origin(path))
             for path in leaves
         )
-    completed = complete_config(config)
+    return complete_config(config), notes
+
+
+def resolved(config: Config, needs: Iterable[str] = TRAINING_SECTIONS) -> tuple[Config, list[str]]:
+    """The config checked and completed, with the checker's notes.
+
+    Raises:
+        ConfigError: as ``checked``; an environment variable that is not set.
+    """
+    completed, notes = checked(config, needs)
     resolve_env(completed)
     return completed, notes

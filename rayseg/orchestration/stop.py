@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -10,6 +11,18 @@ from typing import Any
 from rayseg.config.durations import seconds_of
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+JOB_STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
+RAYS_STOP_WAIT_S = 3  # what Ray gives a job that says nothing, between SIGTERM and SIGKILL
+
+
+def stop_wait_note() -> str | None:
+    """In a Ray job that is killed soon after it is asked to stop, what to set; None elsewhere."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ or JOB_STOP_WAIT in os.environ:
+        return None
+    return (
+        f"'ray job stop' kills this job after {RAYS_STOP_WAIT_S} s, saved or not: rayseg submit sets {JOB_STOP_WAIT}; "
+        "a job that is submitted otherwise gives it among the env_vars of its runtime_env"
+    )
 
 
 class StopRequest:

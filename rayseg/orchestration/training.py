@@ -24,7 +24,7 @@ from rayseg.orchestration.rehearsal import rehearse
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.run_dir import RunDir, choose, prepare
 from rayseg.orchestration.source import Overrides, Source, read_source, resolved
-from rayseg.orchestration.stop import StopRequest, StopSignals
+from rayseg.orchestration.stop import StopRequest, StopSignals, stop_wait_note
 from rayseg.orchestration.trackers import build_trackers, require_one_store
 from rayseg.tracking.recorder import RunRecorder
 from rayseg.tracking.redact import Redactor
@@ -84,6 +84,8 @@ def train(
         if workers < scaling.num_workers:
             what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
             owner.receive(note(what))
+        if advice := stop_wait_note():
+            owner.receive(note(advice))
         with StopSignals(settings(config, "failure").time_limit) as stop:
             return carry_out(owner, config, run_dir.path, resources, stop)
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.distributed import free_port  # isort: skip
-from tests.processes import Command, wait_until  # isort: skip
+from tests.processes import Command  # isort: skip
+from tests.ray_head import PACKAGES, ray_head  # isort: skip
 
-PACKAGES = Path(sys.executable).parent
 CONFIG = """
 model = dict(type='Segmentor', net=dict(type='my_net.Net'), loss=dict(type='CrossEntropyLoss'))
 train_dataloader = dict(batch_size=2, dataset=dict(type='tests.toys.ToyDataset'))
@@ -36,40 +30,11 @@ class Net(nn.Conv2d):
 """
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Of the head and of who submits: a token of their own, and the environment's programs."""
-    return {
-        "PATH": f"{PACKAGES}{os.pathsep}{os.environ['PATH']}",
-        "RAYSEG_HOME": str(home),
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(16),
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-
-
-def answers(address: str) -> bool:
-    """Whether the head's job server is up; it asks for a token, which is an answer too."""
-    try:
-        urllib.request.urlopen(f"{address}/api/version", timeout=2).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
 @pytest.fixture
 def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a head with two CPUs on ports of its own, and the environment that reaches it."""
-    variables = environment(tmp_path / "home")
-    port = free_port()
-    ports = {"port": free_port(), "dashboard-port": port, "dashboard-agent-listen-port": free_port()}
-    options = [f"--{name}={value}" for name, value in ports.items()]
-    command = [str(PACKAGES / "ray"), "start", "--head", "--block", "--num-cpus=2", "--include-dashboard=true"]
-    with Command([*command, *options], tmp_path, variables, output=tmp_path / "head.txt") as started:
-        started.wait_for(lambda: answers(f"http://127.0.0.1:{port}"), 90, "the head answers")
-        yield f"http://127.0.0.1:{port}", variables
-    wait_until(lambda: not answers(f"http://127.0.0.1:{port}"), 30, "the head is gone")
+    """The address of a head of its own, and the environment that reaches it."""
+    with ray_head(tmp_path) as started:
+        yield started
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def facts(run_dir: Path) -> dict[str, Any]:
     ("number", "to_group", "where", "loader_workers"),
     [
         (signal.SIGINT, True, ["--local"], 2),
-        (signal.SIGTERM, False, ["--local"], 0),
+        (signal.SIGTERM, True, ["--local"], 2),
         (signal.SIGINT, True, [], 0),
     ],
     ids=["ctrl-c-local", "sigterm-local", "ctrl-c-ray"],

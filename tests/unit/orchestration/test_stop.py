@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from rayseg.orchestration.stop import SIGNALS, StopSignals
+from rayseg.orchestration.stop import JOB_STOP_WAIT, SIGNALS, StopSignals, stop_wait_note
 from tests.processes import wait_until
 
 NUMBERS = [getattr(signal, name) for name in SIGNALS]
@@ -82,3 +82,14 @@ def test_the_time_limit_is_a_reason_to_stop() -> None:
     with StopSignals(3600) as stop:
         pass
     assert stop.reason is None
+
+
+@pytest.mark.parametrize(("in_job", "set_by"), [(False, None), (True, None), (True, "600")])
+def test_a_job_that_is_killed_soon_says_so(in_job: bool, set_by: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}" if in_job else None), (JOB_STOP_WAIT, set_by)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    note = stop_wait_note()
+    assert (note is not None) == (in_job and set_by is None)
+    assert note is None or JOB_STOP_WAIT in note
