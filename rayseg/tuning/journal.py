@@ -5,7 +5,7 @@ event          its keys besides ``event`` and ``time``
 =============  ===========================================================================================
 ``launch``     ``command``: a driver has begun, or gone on with, the sweep
 ``proposed``   ``trial``, ``number``, ``draw``, of a repeat also ``repeat_of``, ``seed``; before its directory is made
-``started``    ``trial``, ``host``, ``pid``: its process trains
+``started``    ``trial``, ``host``, ``node``, ``pid``: its process trains
 ``result``     ``trial``, ``iter``, ``values``: a validation; each (trial, iter) once
 ``judged``     ``trial``, ``iter``, ``reason``: the scheduler ends it after this result
 ``exploited``  ``trial``, ``donor``, ``checkpoint``, ``iter``, ``changes``: it goes on from another's checkpoint

@@ -65,7 +65,8 @@ class TrialActor(Trainable):
 
     def _begin(self) -> None:
         write_output_to(trial_dir(self._arguments.sweep_dir, self._name) / "logs" / "trial.log")
-        self._tell("started", host=socket.gethostname(), pid=os.getpid())
+        node = ray.get_runtime_context().get_node_id()
+        self._tell("started", host=socket.gethostname(), node=node, pid=os.getpid())
         self._life = Life(self._name, self._arguments, self._wishes)
 
     def _ending(self, result: RunResult, life: Life) -> dict[str, Any]:
