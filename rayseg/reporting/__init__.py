@@ -25,8 +25,8 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
         The path of the file.
 
     Raises:
-        ConfigError: no directory is given, or one of them is no run directory (it has no ``run.json``), or a sweep directory is
-            not the only one.
+        ConfigError: no directory is given, or one of them is no run directory (it has no ``run.json``), or
+            a sweep directory is not the only one.
         RecordingError: the file could not be written; what was there before is kept.
     """
     from rayseg.reporting.report import write

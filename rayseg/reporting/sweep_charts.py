@@ -53,21 +53,26 @@ def score_scale(sweep: SweepData) -> Scale:
     """From the worst score that is no outlier to the best one."""
     scores = [sweep.score(trial) for trial in sweep.ranked]
     factor, unit = (100.0, "%") if is_fraction(sweep.metric) else (1.0, "")
+    low, high = _ends(scores, sweep.sign)
+    return Scale(low, high, factor, unit, sum(not low <= score <= high for score in scores))
+
+
+def _ends(scores: Sequence[float], sign: float) -> tuple[float, float]:
+    """The best of the scores, and the worst that is not far below the quartiles; never the same number twice."""
     if not scores:
-        return Scale(0.0, 1.0, factor, unit, 0)
+        return 0.0, 1.0
     low, high = min(scores), max(scores)
     if len(scores) >= 4:
         first, _, third = quantiles(scores, n=4)
         reach = FENCE * (third - first)
-        if sweep.sign > 0 and third > first:
+        if reach > 0 and sign > 0:
             low = min(score for score in scores if score >= first - reach)
-        elif third > first:
+        elif reach > 0:
             high = max(score for score in scores if score <= third + reach)
-    beyond = sum(not low <= score <= high for score in scores)
-    if low == high:
-        pad = abs(low) * 0.1 or 1.0
-        return Scale(low - pad, high + pad, factor, unit, beyond)
-    return Scale(low, high, factor, unit, beyond)
+    if low < high:
+        return low, high
+    pad = abs(low) * 0.1 or 1.0
+    return low - pad, high + pad
 
 
 def shown_trials(sweep: SweepData) -> list[Trial]:
@@ -116,7 +121,7 @@ def sweep_chart_data(
         "trials": rows,
         "axes": [_axis(axis) for axis in axes],
         "slices": list(slices),
-        "curves": _curves(trials, scale),
+        "curves": _curves(trials, scale, sweep.sign),
         "progress": _progress(sweep, trials, scale),
     }
 
@@ -155,16 +160,20 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return {**facts, "kind": "option", "labels": axis.options}
 
 
-def _curves(trials: Sequence[Trial], scale: Scale) -> list[dict[str, Any]]:
-    """The score of each trial over iterations."""
+def _curves(trials: Sequence[Trial], scale: Scale, sign: float) -> dict[str, Any]:
+    """The score of each trial over iterations, and the ends of their axis."""
     drawn = [(index, trial) for index, trial in enumerate(trials) if trial.scores]
     limit = points_each(len(drawn))
-    curves = []
+    lines = []
     for index, trial in drawn:
         rows = sorted((at, score) for at, (score, _) in trial.scores.items())
         kept = thin_out([score for _, score in rows], limit)
-        curves.append({"t": index, "x": [int(rows[k][0]) for k in kept], "y": [scale.shown(rows[k][1]) for k in kept]})
-    return curves
+        lines.append({"t": index, "x": [int(rows[k][0]) for k in kept], "y": [scale.shown(rows[k][1]) for k in kept]})
+    values = [
+        value for _, trial in drawn for score, _ in trial.scores.values() if (value := scale.shown(score)) is not None
+    ]
+    low, high = _ends(values, sign)
+    return {"low": _short(low), "high": _short(high), "lines": lines}
 
 
 def _progress(sweep: SweepData, trials: Sequence[Trial], scale: Scale) -> dict[str, Any]:

@@ -190,7 +190,9 @@ def _likely_metric(lines: list[Mapping[str, Any]]) -> str:
 
 def _launches(lines: list[Mapping[str, Any]]) -> tuple[tuple[float, ...], tuple[tuple[float, float], ...]]:
     """When launches began, and the pauses before each but the first."""
-    launches, pauses, last = [], [], math.nan
+    launches: list[float] = []
+    pauses: list[tuple[float, float]] = []
+    last = math.nan
     for line in lines:
         at = as_number(line.get("time"))
         if not math.isfinite(at):

@@ -137,7 +137,7 @@ def axes_of(dimensions: Sequence[Dimension], draws: Sequence[Draw]) -> list[Axis
     groups: dict[tuple[str, str], list[Dimension]] = {}
     for dimension in drawn:
         groups.setdefault((dimension.key, "number" if dimension.is_number else "option"), []).append(dimension)
-    apart = []
+    apart: list[tuple[Dimension, ...]] = []
     for group in groups.values():
         names = {dimension.name for dimension in group}
         both = any(len(names & draw.keys()) > 1 for draw in draws)

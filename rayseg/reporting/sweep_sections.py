@@ -19,7 +19,7 @@ from rayseg.reporting.sweep_data import TRIALS_DIR, SweepData
 from rayseg.reporting.sweep_dimensions import Axis, Dimension, option_text, value_text
 from rayseg.reporting.sweep_summary import ahead_text, component_text
 from rayseg.reporting.sweep_trials import Origin, Trial
-from rayseg.reporting.values import NONE, as_mapping, as_number, as_text, named, span, whole
+from rayseg.reporting.values import NONE, as_mapping, as_number, named, span, whole
 
 REPORT_FILE = "report.html"
 BASELINE = "baseline"

@@ -18,7 +18,7 @@ from rayseg.tracking.files import RecordingError
 from rayseg.tracking.run_file import read_run
 from rayseg.tracking.table import is_fraction
 
-MAX_DRAWN = 6  # values of the best trial in the verdict
+MAX_DRAWN = 4  # values of the best trial in the verdict
 ENDINGS = (
     ("finished", "ran to the end"),
     ("stopped", "stopped early"),

@@ -11,6 +11,8 @@ class Parallel {
     this.draw();
   }
 
+  seen(share) { return Math.min(0.9, (trials.length > 100 ? 0.3 : trials.length > 30 ? 0.5 : 0.75) + 0.4 * share ** 3).toFixed(2); }
+
   value(trial, k) { return k < page.axes.length ? trial.values[k] : trial.score; }
 
   place(axis, value, share) {
@@ -28,11 +30,12 @@ class Parallel {
   draw() {
     const wide = this.svg.parentNode.parentNode.clientWidth;
     if (!wide) return;
-    const width = Math.max(wide, this.axes.length * 104 + 40);
+    const left = this.axes[0].kind === "option" ? 96 : 60, margin = 60;
+    const width = Math.max(wide, (this.axes.length - 1) * 88 + left + margin);
     this.svg.style.width = `${width}px`;
     clearMarks(this.svg);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
-    const left = 66, right = width - 66;
+    const right = width - margin;
     this.xs = this.axes.map((_, k) => this.axes.length > 1 ? left + k * (right - left) / (this.axes.length - 1) : width / 2);
     if (this.gaps.some(gap => gap)) shape("line", { class: "grid", x1: 6, x2: width - 6, y1: this.lane, y2: this.lane, "stroke-dasharray": "2 4" }, this.svg);
     const group = shape("g", {}, this.svg);
@@ -44,7 +47,7 @@ class Parallel {
   }
 
   thread(t, parent) {
-    const trial = trials[t], group = mark(t, shape("g", { class: "thread", stroke: shade(trial.share) }, parent));
+    const trial = trials[t], group = mark(t, shape("g", { class: "thread", stroke: shade(trial.share), style: `--seen: ${this.seen(trial.share ?? 0)}` }, parent));
     const points = this.axes.map((axis, k) => {
       const value = this.value(trial, k), gone = value === null;
       return { x: this.xs[k], y: gone ? this.lane : this.toY(this.place(axis, value, trial.share)), gone };
@@ -141,7 +144,7 @@ class Parallel {
   brush(k, from, to) {
     const low = Math.min(from, to), high = Math.max(from, to);
     this.bands.set(k, [low, high]);
-    brushes.set(k, trial => { const y = this.paths[trials.indexOf(trial)][k].y; return y >= low && y <= high; });
+    brushes.set(k, t => { const y = this.paths[t][k].y; return y >= low && y <= high; });
     this.drawBands(); filter();
   }
 

@@ -8,7 +8,6 @@ let hot = -1;
 const shade = share => share === null ? "var(--c7)"
   : share < 0.5 ? `color-mix(in oklab, var(--s1) ${(200 * share).toFixed(0)}%, var(--s0))`
   : `color-mix(in oklab, var(--s2) ${(200 * share - 100).toFixed(0)}%, var(--s1))`;
-const clamped = value => Math.min(score.high, Math.max(score.low, value));
 
 function valueText(axis, value) {
   if (value === null) return "not drawn";
@@ -38,8 +37,8 @@ function focus(t) {
 
 function filter() {
   let kept = 0;
-  trials.forEach((trial, t) => {
-    const off = [...brushes.values()].some(inside => !inside(trial));
+  trials.forEach((_, t) => {
+    const off = [...brushes.values()].some(inside => !inside(t));
     kept += !off;
     for (const node of marks[t]) node.classList.toggle("off", off);
     rows[t]?.classList.toggle("off", off);
@@ -79,7 +78,7 @@ class Hover {
       focus(t);
       svg.classList.toggle("pointing", t >= 0 && trials[t].href !== null);
       if (t < 0) tip.hidden = true;
-      else fillTip(tip, t, Math.min(px, svg.clientWidth), svg.clientWidth);
+      else { const box = tip.parentNode.getBoundingClientRect(); fillTip(tip, t, event.clientX - box.left, box.width); }
     });
     svg.addEventListener("pointerleave", () => { focus(-1); tip.hidden = true; });
     svg.addEventListener("click", event => {

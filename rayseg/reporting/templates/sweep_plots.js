@@ -1,7 +1,7 @@
 
 class Plot {
   constructor(figure, spec) {
-    this.svg = figure.querySelector("svg"); this.tip = figure.querySelector(".tip"); this.spec = spec;
+    this.svg = figure.querySelector("svg"); this.tip = figure.querySelector(".tip"); this.spec = spec; this.ends = spec.y ?? score;
     new ResizeObserver(() => this.draw()).observe(this.svg);
     new Hover(this.svg, this.tip, (px, py) => this.find(px, py));
     const box = figure.querySelector(".legend");
@@ -19,8 +19,8 @@ class Plot {
     clearMarks(this.svg);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.right = width - RIGHT; this.bottom = HEIGHT - BOTTOM; this.points = [];
-    const pad = (score.high - score.low) * 0.06;
-    this.y0 = score.low - pad; this.y1 = score.high + pad;
+    const { low, high } = this.ends, pad = (high - low) * 0.06;
+    this.y0 = low - pad; this.y1 = high + pad;
     for (const y of steps(this.y0, this.y1, 6)) {
       shape("line", { class: "grid", x1: LEFT, x2: this.right, y1: this.toY(y), y2: this.toY(y) }, this.svg);
       shape("text", { x: LEFT - 6, y: this.toY(y) + 4, "text-anchor": "end" }, this.svg).textContent = axisText(y);
@@ -36,6 +36,8 @@ class Plot {
     if (low === high) return (LEFT + this.right) / 2;
     return LEFT + 8 + (scale(x) - scale(low)) / (scale(high) - scale(low)) * (this.right - LEFT - 16);
   }
+
+  clamped(y) { return Math.min(this.ends.high, Math.max(this.ends.low, y)); }
 
   toY(y) { return this.bottom - (y - this.y0) / (this.y1 - this.y0) * (this.bottom - TOP); }
 
@@ -62,7 +64,7 @@ class Plot {
   steps({ x, y }) {
     let d = "";
     x.forEach((at, k) => {
-      const px = this.toX(at).toFixed(1), py = this.toY(clamped(y[k])).toFixed(1);
+      const px = this.toX(at).toFixed(1), py = this.toY(this.clamped(y[k])).toFixed(1);
       d += k ? `H${px}V${py}` : `M${px} ${py}`;
     });
     shape("path", { class: "curve best-line", d, stroke: "var(--accent)" }, this.svg);
@@ -74,7 +76,7 @@ class Plot {
     x.forEach((at, k) => {
       const value = y[k];
       if (value === null && x.length > 1) { pen = false; return; }
-      const px = this.toX(at), py = value === null ? this.bottom - 6 : this.toY(clamped(value));
+      const px = this.toX(at), py = value === null ? this.bottom - 6 : this.toY(this.clamped(value));
       d += `${pen ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`;
       pen = true;
       this.points.push({ t, px, py });
@@ -85,8 +87,8 @@ class Plot {
   }
 
   dot(t, px, py, fill, value) {
-    if (value !== clamped(value)) {
-      const up = value > score.high ? -1 : 1;
+    if (value !== this.clamped(value)) {
+      const up = value > this.ends.high ? -1 : 1;
       mark(t, shape("path", { class: "dot-mark", d: `M${px - 5} ${py - 3 * up}h10l-5 ${8 * up}z`, fill, stroke: "var(--panel)" }, this.svg));
       return;
     }
@@ -106,9 +108,9 @@ class Plot {
 }
 
 function curvesSpec() {
-  const xs = page.curves.flatMap(curve => curve.x);
+  const xs = page.curves.lines.flatMap(curve => curve.x);
   const high = xs.reduce((a, b) => Math.max(a, b), 1);
-  return { x: { kind: "count", low: 0, high }, items: page.curves };
+  return { x: { kind: "count", low: 0, high }, y: page.curves, items: page.curves.lines };
 }
 
 const progressSpec = () => ({ x: { kind: "linear", low: 0, high: page.progress.end }, best: page.progress.best, items: page.progress.dots });
