@@ -30,7 +30,8 @@ class SweepData:
         metric: what trials are compared by; empty when nothing says it.
         mode: ``max`` or ``min``.
         dimensions: of the space, in the order of the config.
-        trials: in the order of proposals.
+        trials: of the search, in the order of proposals.
+        repeats: trials that run a draw of the search, or the baseline, with another seed.
         launches: when a driver began, seconds since the Unix epoch.
         pauses: (end of a launch, begin of the next) in which nothing ran.
         notes: what is missing or damaged, one line each.
@@ -42,6 +43,7 @@ class SweepData:
     mode: str
     dimensions: tuple[Dimension, ...] = ()
     trials: tuple[Trial, ...] = ()
+    repeats: tuple[Trial, ...] = ()
     launches: tuple[float, ...] = ()
     pauses: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
@@ -130,7 +132,8 @@ def read_sweep_data(sweep_dir: Path) -> SweepData:
     if not facts and metric:
         notes.append(f"trials are compared by {metric}, since nothing says by what")
     mode = as_text(facts.get("mode")) or ("min" if metric in LESS_IS_BETTER else "max")
-    trials = follow(lines, metric)
+    known = follow(lines, metric)
+    trials = tuple(trial for trial in known if not trial.repeat_of)
     launches, pauses = _launches(lines)
     return SweepData(
         directory=sweep_dir,
@@ -138,7 +141,8 @@ def read_sweep_data(sweep_dir: Path) -> SweepData:
         metric=metric,
         mode=mode,
         dimensions=read_dimensions(facts.get("space"), [trial.draw for trial in trials]),
-        trials=tuple(trials),
+        trials=trials,
+        repeats=tuple(trial for trial in known if trial.repeat_of),
         launches=launches,
         pauses=pauses,
         notes=tuple(notes),

@@ -56,7 +56,7 @@ def sweep_page(sweep: SweepData) -> str:
         against=best_against_rest(sweep, axes),
         following=sweep.ranked[1 : 1 + NEXT_BEST],
         has_best_config=(sweep.directory / BEST_FILE).is_file(),
-        seeds=seed_rows(sweep, links),
+        seeds=seed_rows(sweep),
         origins=origin_rows(sweep),
         ancestry=ancestry(sweep),
         failures=failure_rows(sweep),

@@ -60,11 +60,10 @@ class BestValue:
 
 @dataclass(frozen=True)
 class SeedRow:
-    """Repetitions of one config: scores by seed, mean ± standard deviation, difference to the baseline's mean."""
+    """Repetitions of one config: (score, name of the repeat) by seed, mean, deviation, difference to the baseline."""
 
     name: str
-    href: str
-    values: Sequence[str]
+    values: Sequence[tuple[str, str]]
     mean: str
     std: str
     ahead: str
@@ -72,7 +71,7 @@ class SeedRow:
 
 def trial_links(sweep: SweepData) -> dict[str, str]:
     """Trial's name → its own page, as seen from the sweep directory; of those that have one."""
-    paths = {trial.name: sweep.trial_dir(trial) for trial in sweep.trials}
+    paths = {trial.name: sweep.trial_dir(trial) for trial in (*sweep.trials, *sweep.repeats)}
     return {
         name: f"{TRIALS_DIR}/{quote(name)}/{REPORT_FILE}"
         for name, path in paths.items()
@@ -133,7 +132,7 @@ def best_against_rest(sweep: SweepData, axes: Sequence[Axis]) -> list[BestValue]
 def failure_rows(sweep: SweepData) -> list[tuple[str, str, list[str]]]:
     """(what happened, reason, names of trials) of trials that failed or were started again, the most frequent first."""
     found: dict[tuple[str, str], list[str]] = {}
-    for trial in sweep.trials:
+    for trial in (*sweep.trials, *sweep.repeats):
         if trial.status in ("failed", "interrupted"):
             found.setdefault((trial.status, trial.reason), []).append(trial.name)
         for reason in trial.retries:
@@ -142,30 +141,36 @@ def failure_rows(sweep: SweepData) -> list[tuple[str, str, list[str]]]:
     return [(what, reason.strip() or "no reason is recorded", names) for (what, reason), names in order[:MAX_REASONS]]
 
 
-def seed_rows(sweep: SweepData, links: Mapping[str, str]) -> tuple[list[str], list[SeedRow]]:
-    """The seeds, and a row for each config that was repeated with them; the best mean first, the baseline last."""
-    seeds: dict[str, None] = {}
-    found = []
-    for name, value in as_mapping(sweep.facts.get("seeds")).items():
-        entry = as_mapping(value)
-        scores = {str(seed): as_number(score) for seed, score in as_mapping(entry.get("values")).items()}
-        finite = [score for score in scores.values() if math.isfinite(score)]
-        mean, std = as_number(entry.get("mean")), as_number(entry.get("std"))
-        mean = fmean(finite) if finite and math.isnan(mean) else mean
-        std = stdev(finite) if len(finite) > 1 and math.isnan(std) else std
-        seeds.update(dict.fromkeys(scores))
-        found.append((str(name), scores, mean, std))
-    base = next((mean for name, _, mean, _ in found if name == BASELINE), math.nan)
-    found.sort(key=lambda row: (row[0] == BASELINE, -sweep.sign * row[2] if math.isfinite(row[2]) else math.inf))
+def seed_rows(sweep: SweepData) -> tuple[list[str], list[SeedRow]]:
+    """The seeds, and a row for each config that was repeated with them; the best mean first, the baseline last.
+
+    Scores are those of repeats that ran to the end; of another one it is said how it stands.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for of, entry in as_mapping(sweep.facts.get("seeds")).items():
+        values = as_mapping(as_mapping(entry).get("values"))
+        found[str(of)] = {str(seed): as_number(score) for seed, score in values.items()}
+    names = {(trial.repeat_of, trial.seed): trial for trial in sweep.repeats}
+    for (of, seed), trial in names.items():
+        score = sweep.score(trial) if trial.status == "finished" else math.nan
+        found.setdefault(of, {}).setdefault(seed, score)
+    seeds = list(dict.fromkeys(seed for scores in found.values() for seed in scores))
+    means = {of: fmean(kept) if (kept := _finite(scores)) else math.nan for of, scores in found.items()}
+    base = means.get(BASELINE, math.nan)
+
+    def place(of: str) -> tuple[bool, float]:
+        return of == BASELINE, -sweep.sign * means[of] if math.isfinite(means[of]) else math.inf
+
     rows = []
-    for name, scores, mean, std in found:
-        difference = mean - base
+    for of in sorted(found, key=place):
+        scores, difference = found[of], means[of] - base
+        finite = _finite(scores)
         signed = f"{'+' if difference >= 0 else '−'}{ahead_text(sweep.metric, abs(difference))}"
-        ahead = signed if math.isfinite(difference) and name != BASELINE else ""
-        spread = ahead_text(sweep.metric, std) if math.isfinite(std) else NONE
-        texts = [named(sweep.metric, scores.get(seed, math.nan)) for seed in seeds]
-        rows.append(SeedRow(name, links.get(name, ""), texts, named(sweep.metric, mean), spread, ahead))
-    return list(seeds), rows
+        cells = [_seed_cell(sweep, scores.get(seed, math.nan), names.get((of, seed))) for seed in seeds]
+        spread = f"± {ahead_text(sweep.metric, stdev(finite))}" if len(finite) > 1 else NONE
+        ahead = signed if math.isfinite(difference) and of != BASELINE else ""
+        rows.append(SeedRow(of, cells, named(sweep.metric, means[of]), spread, ahead))
+    return seeds, rows
 
 
 def origin_rows(sweep: SweepData) -> list[tuple[str, str, str, str, list[tuple[str, str]]]]:
@@ -225,6 +230,17 @@ def sweep_environment(sweep: SweepData) -> list[tuple[str, str]]:
 def as_run(sweep: SweepData) -> RunData:
     """sweep.json as the facts of a run: command, host, commit, versions are written in the same way."""
     return RunData(sweep.directory, sweep.facts, Metrics(()))
+
+
+def _finite(scores: Mapping[str, float]) -> list[float]:
+    return [score for score in scores.values() if math.isfinite(score)]
+
+
+def _seed_cell(sweep: SweepData, score: float, trial: Trial | None) -> tuple[str, str]:
+    """A repeat's score, else how it stands, and its name."""
+    if math.isfinite(score) or trial is None:
+        return named(sweep.metric, score), trial.name if trial else ""
+    return trial.status, trial.name
 
 
 def _value(axis: Axis, trial: Trial) -> tuple[str, float | str]:

@@ -42,6 +42,7 @@ class Trial:
         begun, ended, last_seen: seconds since the Unix epoch, NaN when not known.
         retries: why it was started again, once each.
         origins: what it took over, in order.
+        repeat_of: the trial whose draw it runs once more with ``seed``, or ``baseline``; empty of a trial of the search.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Trial:
     last_seen: float = math.nan
     retries: list[str] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+    repeat_of: str = ""
+    seed: str = ""
 
     def best(self, sign: float) -> tuple[float, float, float]:
         """(score, iteration, time) of the best validation, the earlier one of two equal ones; NaN without one.
@@ -82,7 +85,8 @@ def follow(lines: Iterable[Mapping[str, Any]], metric: str) -> list[Trial]:
         if line["event"] == "proposed":
             number = as_number(line.get("number"))
             number = int(number) if math.isfinite(number) else len(trials)
-            trials.setdefault(name, Trial(name, number, dict(as_mapping(line.get("draw")))))
+            repeat = {"repeat_of": as_text(line.get("repeat_of")), "seed": as_text(line.get("seed"))}
+            trials.setdefault(name, Trial(name, number, dict(as_mapping(line.get("draw"))), **repeat))
         trial, event = trials.get(name), _EVENTS.get(line["event"])
         if trial is None or event is None:
             continue
