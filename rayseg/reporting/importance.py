@@ -57,7 +57,8 @@ def importances(sweep: SweepData) -> Importances:
     trials = sweep.ranked
     varied = [dimension for dimension in sweep.dimensions if _varies(dimension, trials)]
     if len(trials) < MIN_TRIALS:
-        return Importances((), f"Not computed: {len(trials)} trials have a score, it takes {MIN_TRIALS} or more.")
+        have = "1 trial has" if len(trials) == 1 else f"{len(trials) or 'no'} trials have"
+        return Importances((), f"Not computed: {have} a score, it takes {MIN_TRIALS} or more.")
     if not varied:
         return Importances((), "Not computed: every trial has the same values.")
     scores = [sweep.score(trial) for trial in trials]

@@ -62,8 +62,8 @@ def _ends(scores: Sequence[float], sign: float) -> tuple[float, float]:
     if not scores:
         return 0.0, 1.0
     low, high = min(scores), max(scores)
-    if len(scores) >= 4:
-        first, _, third = quantiles(scores, n=4)
+    if len(scores) >= 5:
+        first, _, third = quantiles(scores, n=4, method="inclusive")
         reach = FENCE * (third - first)
         if reach > 0 and sign > 0:
             low = min(score for score in scores if score >= first - reach)

@@ -45,6 +45,7 @@ def sweep_cards(sweep: SweepData) -> list[Card]:
         at = best.best(sweep.sign)[1]
         where = f"trial {best.name}, iteration {whole(at)}"
         cards.append(Card(f"Best {sweep.metric}", named(sweep.metric, scores[0]), where))
+    if len(scores) > 1:
         cards.append(Card(f"Median {sweep.metric}", named(sweep.metric, median(scores)), f"of {len(scores)} trials"))
     over = sum(counts.get(status, 0) for status in ("finished", "stopped", "failed"))
     of = f"of {whole(total)}" if math.isfinite(total) else ""

@@ -42,7 +42,7 @@ class Trial:
         begun, ended, last_seen: seconds since the Unix epoch, NaN when not known.
         retries: why it was started again, once each.
         origins: what it took over, in order.
-        repeat_of: the trial whose draw it runs once more with ``seed``, or ``baseline``; empty of a trial of the search.
+        repeat_of: the trial whose draw it runs once more with ``seed``, or ``baseline``; else empty.
     """
 
     name: str
@@ -85,8 +85,8 @@ def follow(lines: Iterable[Mapping[str, Any]], metric: str) -> list[Trial]:
         if line["event"] == "proposed":
             number = as_number(line.get("number"))
             number = int(number) if math.isfinite(number) else len(trials)
-            repeat = {"repeat_of": as_text(line.get("repeat_of")), "seed": as_text(line.get("seed"))}
-            trials.setdefault(name, Trial(name, number, dict(as_mapping(line.get("draw"))), **repeat))
+            of, seed = as_text(line.get("repeat_of")), as_text(line.get("seed"))
+            trials.setdefault(name, Trial(name, number, dict(as_mapping(line.get("draw"))), repeat_of=of, seed=seed))
         trial, event = trials.get(name), _EVENTS.get(line["event"])
         if trial is None or event is None:
             continue

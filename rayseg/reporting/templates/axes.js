@@ -46,7 +46,7 @@ function nearest(xs, x) {
 }
 
 function shape(name, attributes, parent) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  const node = document.createElementNS(parent.namespaceURI, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   parent.append(node);
   return node;
