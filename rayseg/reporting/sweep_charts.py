@@ -161,17 +161,19 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _curves(trials: Sequence[Trial], scale: Scale, sign: float) -> dict[str, Any]:
-    """The score of each trial over iterations, and the ends of their axis."""
-    drawn = [(index, trial) for index, trial in enumerate(trials) if trial.scores]
+    """The score of each trial over iterations, and the ends of their axis; None breaks a curve where models change."""
+    drawn = [(index, trial) for index, trial in enumerate(trials) if trial.scores or trial.past]
     limit = points_each(len(drawn))
-    lines = []
+    lines, values = [], []
     for index, trial in drawn:
-        rows = sorted((at, score) for at, (score, _) in trial.scores.items())
+        rows: list[tuple[float, float]] = []
+        for scores in filter(None, [*trial.past, trial.scores]):
+            piece = sorted((at, score) for at, (score, _) in scores.items())
+            rows += [(piece[0][0], math.nan), *piece] if rows else piece
         kept = thin_out([score for _, score in rows], limit)
-        lines.append({"t": index, "x": [int(rows[k][0]) for k in kept], "y": [scale.shown(rows[k][1]) for k in kept]})
-    values = [
-        value for _, trial in drawn for score, _ in trial.scores.values() if (value := scale.shown(score)) is not None
-    ]
+        shown = [scale.shown(rows[k][1]) for k in kept]
+        lines.append({"t": index, "x": [int(rows[k][0]) for k in kept], "y": shown})
+        values += [value for value in shown if value is not None]
     low, high = _ends(values, sign)
     return {"low": _short(low), "high": _short(high), "lines": lines}
 
@@ -181,7 +183,7 @@ def _progress(sweep: SweepData, trials: Sequence[Trial], scale: Scale) -> dict[s
     rows = [(sweep.clock(time), score) for trial in sweep.trials for score, time in trial.scores.values()]
     rows = sorted((time, score) for time, score in rows if math.isfinite(time) and math.isfinite(score))
     end = sweep.duration_s if math.isfinite(sweep.duration_s) else 0.0
-    end = max([end, *(time for time, _ in rows)], default=0.0)
+    end = max([end, *(time for time, _ in rows)])
     part, unit = next((part, unit) for limit, part, unit in TIME_UNITS if end < limit)
     steps: list[tuple[float, float]] = []
     for time, score in rows:

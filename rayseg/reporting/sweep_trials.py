@@ -34,11 +34,12 @@ class Trial:
     Attributes:
         name: of its directory below ``trials``.
         number: counted from 0 in the order of proposals.
-        draw: name of dimension → value.
+        draw: name of dimension → value; of a trial that took over another's checkpoint the values that it has since.
         status: ``proposed``, ``running``, ``finished``, ``stopped``, ``failed`` or ``interrupted``.
         reason: why it was stopped or failed.
         iter: the highest iteration that is known.
         scores: iteration → (score, time), in order; NaN and infinities stay.
+        past: scores of models that it had before it took over a checkpoint, oldest first.
         begun, ended, last_seen: seconds since the Unix epoch, NaN when not known.
         retries: why it was started again, once each.
         origins: what it took over, in order.
@@ -52,6 +53,7 @@ class Trial:
     reason: str = ""
     iter: float = 0
     scores: dict[float, tuple[float, float]] = field(default_factory=dict)
+    past: list[dict[float, tuple[float, float]]] = field(default_factory=list)
     begun: float = math.nan
     ended: float = math.nan
     last_seen: float = math.nan
@@ -114,10 +116,13 @@ def _judged(trial: Trial, line: Mapping[str, Any], metric: str) -> None:
 
 
 def _exploited(trial: Trial, line: Mapping[str, Any], metric: str) -> None:
-    """What it had itself from that iteration on does not belong to the model that it is now."""
-    at = as_number(line.get("iter"))
-    trial.scores = {iter: row for iter, row in trial.scores.items() if not iter >= at}
-    changes = as_mapping(line.get("changes"))
+    """Its scores are those of a model that nobody goes on with; the new one's begin at that iteration."""
+    at, changes = as_number(line.get("iter")), as_mapping(line.get("changes"))
+    if trial.scores:
+        trial.past.append(trial.scores)
+    trial.scores = {}
+    trial.draw = dict(as_mapping(line.get("draw"))) or trial.draw
+    trial.iter = at if math.isfinite(at) else trial.iter
     trial.origins.append(Origin(at, as_text(line.get("donor")), changes, as_number(line.get("time"))))
 
 

@@ -84,8 +84,10 @@ def test_dimensions_of_two_branches_with_one_key_share_an_axis(tmp_path):
         "low": 0.0001, "high": 0.1,
     }  # fmt: skip
     rows = {trial["name"]: trial for trial in data["trials"]}
-    assert rows["0000"]["values"] == [0, 0.02] and rows["0000"]["branches"] == [0, 0]
-    assert rows["0001"]["values"] == [1, 0.002] and rows["0001"]["branches"] == [0, 1]
+    assert rows["0000"]["values"] == [0, 0.02]
+    assert rows["0000"]["branches"] == [0, 0]
+    assert rows["0001"]["values"] == [1, 0.002]
+    assert rows["0001"]["branches"] == [0, 1]
     assert (rows["0000"]["score"], rows["0000"]["share"], rows["0000"]["at"]) == (75, 1, 40)
     assert (rows["0002"]["score"], rows["0002"]["share"], rows["0002"]["at"]) == (None, None, None)
 
@@ -155,14 +157,17 @@ def test_seeds_out_of_sweep_json_alone(tmp_path):
 
 def test_lineage_of_population_based_training(tmp_path):
     taken = {"event": "exploited", "time": 1030.0, "trial": "0001", "donor": "0000", "checkpoint": "iter_40",
-             "iter": 40, "changes": {"optim_wrapper.optimizer.lr": [0.02, 0.024], "b": 1}}  # fmt: skip
+             "iter": 40, "changes": {"optim_wrapper.optimizer.lr": 0.024}, "draw": sgd(0.024)}  # fmt: skip
     after = {"event": "result", "time": 1031.0, "trial": "0001", "iter": 60, "values": {"mIoU": 0.9}}
     journal = [*trial("0000", sgd(0.02), {20: 0.5, 40: 0.6}), *trial("0001", sgd(0.01), {20: 0.3, 40: 0.95}, "running")]
     page = page_of(make_sweep(tmp_path / "sweep", [LAUNCH, *journal, taken, after]))
     text = section(page, "Lineage The")
     assert "The best trial's model: 0000 (0 to 40) → 0001 (40 to 60)." in text
-    assert "30 s 0001 40 0000 optim_wrapper.optimizer.lr 0.02 → 0.024, b 1" in text
+    assert "30 s 0001 40 0000 optim_wrapper.optimizer.lr 0.024" in text
     assert "The best mIoU is 90.00 %, by trial 0001 at iteration 60" in page.text  # 95 % was another model's
+    data = drawn(page)
+    assert data["trials"][0]["values"] == [0, 0.024]
+    assert data["curves"]["lines"][0] == {"t": 0, "x": [20, 40, 60, 60], "y": [30, 95, None, 90]}
 
 
 def test_a_metric_of_which_less_is_better(tmp_path):
