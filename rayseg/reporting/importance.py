@@ -91,6 +91,8 @@ def _computed(dimensions: Sequence[Dimension], trials: Sequence[Trial], scores: 
     note = f"How far the values of the best {best} of {len(trials)} trials differ from those of all trials that have "
     note += "the dimension, as a share of the sum (Optuna's conditional PED-ANOVA). A trial that was stopped counts "
     note += "with the best score that it had."
+    if all(row.is_chance for row in rows):
+        note += " None is more than chance gives."
     if len(trials) < FEW_TRIALS:
         note += f" {len(trials)} trials are few: take this as a hint."
     return Importances(rows, note)

@@ -17,6 +17,7 @@ from rayseg.tracking.table import is_fraction
 MAX_TRIALS = 500  # drawn and listed: the best ones
 MAX_SLICES = 24
 FIRST_SLICES = ("lr", "decay_rate")  # last part of a key
+HUGE = 1e300
 FENCE = 3.0  # scores so many quartile distances below the quartiles are drawn at the edge
 # From how many seconds on: seconds of a unit, its name.
 TIME_UNITS = (
@@ -54,6 +55,8 @@ def score_scale(sweep: SweepData) -> Scale:
     scores = [sweep.score(trial) for trial in sweep.ranked]
     factor, unit = (100.0, "%") if is_fraction(sweep.metric) else (1.0, "")
     low, high = _ends(scores, sweep.sign)
+    if factor == 100.0 and max(scores, default=0.0) <= 1.0:
+        high = min(high, 1.0)
     return Scale(low, high, factor, unit, sum(not low <= score <= high for score in scores))
 
 
@@ -93,18 +96,17 @@ def sweep_chart_data(
         links: trial's name → where its own page is.
     """
     trials, scale = shown_trials(sweep), score_scale(sweep)
-    width = scale.high - scale.low
+    shares = _color_shares(sweep, scale)
     rows = []
     for trial in trials:
         score, at, _ = trial.best(sweep.sign)
-        share = min(1.0, max(0.0, (score - scale.low) / width)) if math.isfinite(score) else None
         rows.append(
             {
                 "name": trial.name,
                 "status": trial.status,
                 "score": scale.shown(score),
                 "at": int(at) if math.isfinite(at) else None,
-                "share": None if share is None else round(share if sweep.sign > 0 else 1 - share, 3),
+                "share": shares.get(trial.name),
                 "href": links.get(trial.name),
                 "values": [_short(value) if math.isfinite(value := axis.place(trial.draw)) else None for axis in axes],
                 "branches": [axis.drawn(trial.draw) for axis in axes],
@@ -146,6 +148,20 @@ def branch_name(dimension: Dimension) -> str:
     """The labels of the branches that a dimension stands in, ``convnext, adam``; its name outside of any."""
     labels = [part.partition("]")[0] for part in dimension.name.split("[")[1:]]
     return ", ".join(labels) or dimension.name
+
+
+def _color_shares(sweep: SweepData, scale: Scale) -> dict[str, float]:
+    """Trial's name → 0 (worst) to 1 (best): the mean of where its score lies and of its rank.
+
+    By the score alone a few bad trials would make all good ones look the same.
+    """
+    last, width = len(sweep.ranked) - 1, scale.high - scale.low
+    found = {}
+    for rank, trial in enumerate(sweep.ranked):
+        place = min(1.0, max(0.0, (sweep.score(trial) - scale.low) / width))
+        place = place if sweep.sign > 0 else 1 - place
+        found[trial.name] = round((place + 1 - rank / last) / 2, 3) if last else 1.0
+    return found
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
@@ -205,4 +221,5 @@ def _progress(sweep: SweepData, trials: Sequence[Trial], scale: Scale) -> dict[s
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.6g}")
+    """Six digits of a number, as JSON has it; what is beyond any sense is cut."""
+    return float(f"{max(-HUGE, min(HUGE, value)):.6g}")

@@ -128,7 +128,8 @@ def _achieved(sweep: SweepData) -> str:
     if len(sweep.ranked) > 1:
         second = sweep.ranked[1]
         ahead = abs(score - sweep.score(second))
-        text += f", {ahead_text(sweep.metric, ahead)} {'below' if sweep.sign < 0 else 'ahead of'} trial {second.name}"
+        far = f"{ahead_text(sweep.metric, ahead)} {'below' if sweep.sign < 0 else 'ahead of'} trial {second.name}"
+        text += f", {far}" if ahead > 0 else f", the same as trial {second.name}'s"
     return text + (f": {drawn_text(best.draw)}." if best.draw else ".")
 
 

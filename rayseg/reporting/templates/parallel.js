@@ -30,7 +30,7 @@ class Parallel {
   draw() {
     const wide = this.svg.parentNode.parentNode.clientWidth;
     if (!wide) return;
-    const left = this.axes[0].kind === "option" ? 96 : 60, margin = 60;
+    const left = this.axes[0].kind === "option" ? 108 : 60, margin = 60;
     const width = Math.max(wide, (this.axes.length - 1) * 88 + left + margin);
     this.svg.style.width = `${width}px`;
     clearMarks(this.svg);
@@ -67,7 +67,7 @@ class Parallel {
     const x = this.xs[k], last = k === this.axes.length - 1;
     shape("line", { class: "axis strong", x1: x, x2: x, y1: this.top, y2: this.bottom }, this.svg);
     const cut = axis.title.lastIndexOf("."), names = cut < 0 ? ["", axis.title] : [axis.title.slice(0, cut + 1), axis.title.slice(cut + 1)];
-    const letters = Math.floor((this.xs.length > 1 ? this.xs[1] - this.xs[0] : 320) / 6.8);
+    const letters = Math.floor((this.xs.length > 1 ? this.xs[1] - this.xs[0] : 320) / 7.8);
     names.forEach((name, row) => {
       const text = shape("text", { x, y: 14 + 14 * row, "text-anchor": "middle", class: row ? "axis-name" : "" }, this.svg);
       text.textContent = name.length > letters ? name.slice(0, letters - 1) + "…" : name;

@@ -178,7 +178,7 @@ def test_a_metric_of_which_less_is_better(tmp_path):
     assert "The lowest loss is 0.3000, by trial 0001 at iteration 20, 0.05 below trial 0004" in page.text
     data = drawn(page)
     assert (data["score"]["low"], data["score"]["high"], data["score"]["unit"]) == (0.3, 0.5, "")
-    assert [row["share"] for row in data["trials"]] == [1, 0.75, 0.5, 0.25, 0, 0]
+    assert [row["share"] for row in data["trials"]] == [1, 0.775, 0.55, 0.325, 0.1, 0]
     assert "1 much worse trial is drawn at the edge of the scale" in page.text
 
 
