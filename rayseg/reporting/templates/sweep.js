@@ -32,7 +32,9 @@ function focus(t) {
   if (hot >= 0) { for (const node of marks[hot]) node.classList.remove("hot"); rows[hot]?.classList.remove("hot"); }
   hot = t;
   document.documentElement.classList.toggle("focused", t >= 0);
-  if (t >= 0) { for (const node of marks[t]) { node.classList.add("hot"); if (node.dataset.still === undefined) node.parentNode.append(node); } rows[t]?.classList.add("hot"); }
+  if (t < 0) return;
+  for (const node of marks[t]) { node.classList.add("hot"); node.parentNode.append(node); }
+  rows[t]?.classList.add("hot");
 }
 
 function filter() {
@@ -57,8 +59,8 @@ function fillTip(tip, t, px, width) {
   const trial = trials[t], title = document.createElement("b");
   title.textContent = `trial ${trial.name} · ${trial.status}`;
   tip.replaceChildren(title);
-  const at = trial.at === null ? "" : ` at iteration ${iterations(trial.at)}`;
-  line(tip, score.title, trial.score === null ? "no score" : shown(trial.score, score.unit) + at);
+  line(tip, score.title, trial.score === null ? "no score" : shown(trial.score, score.unit));
+  if (trial.at !== null) line(tip, "at iteration", iterations(trial.at));
   const drawn = page.axes.map((axis, k) => [axis, trial.values[k]]).filter(([, value]) => value !== null);
   for (const [axis, value] of drawn.slice(0, 14)) line(tip, axis.title, valueText(axis, value));
   if (drawn.length > 14) line(tip, `and ${drawn.length - 14} more`, "");
