@@ -12,14 +12,17 @@ from rayseg.cli.output import OK, Output
 
 
 def report(
-    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="One run, or several to compare.")],
+    run_dirs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN_OR_SWEEP_DIR...", help="One run, one sweep, or several runs to compare."),
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="The file; <run>/report.html, or report.html here for several runs.")
+        Path | None, typer.Option(help="The file; report.html in the directory, or here for several runs.")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Make one HTML file of a run, or of several side by side; it needs no network."""
+    """Make one HTML file of a run, of a sweep, or of several runs side by side; it needs no network."""
     from rayseg.reporting import write_report
 
     output = Output(json, quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -16,10 +17,15 @@ from markupsafe import Markup
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def render(template: str, **values: Any) -> str:
-    """A template of the package with its style and script inlined.
+def render(template: str, scripts: Sequence[str] = ("axes.js", "charts.js"), **values: Any) -> str:
+    """A template of the package with its style and scripts inlined.
 
     The page forbids itself to load anything, and to run any script but its own.
+
+    Args:
+        template: its file.
+        scripts: files that become one script.
+        values: for the template.
     """
     environment = Environment(
         loader=FunctionLoader(template_text),
@@ -28,7 +34,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = template_text("charts.js")
+    script = '(() => {\n"use strict";\n' + "".join(map(template_text, scripts)) + "})();\n"
     return environment.get_template(template).render(
         style=Markup(template_text("style.css")),
         script=Markup(script),

@@ -1,4 +1,4 @@
-"""Reading run directories and writing the page."""
+"""Reading run and sweep directories and writing the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, Problem
 from rayseg.reporting.charts import Chart, chart_data, comparison_charts, run_charts
 from rayseg.reporting.compare import (
     circumstance_differences,
@@ -34,6 +34,8 @@ from rayseg.reporting.sections import (
     warning_rows,
 )
 from rayseg.reporting.summary import cards, verdict
+from rayseg.reporting.sweep_data import TRIALS_DIR, is_sweep_dir, read_sweep_data
+from rayseg.reporting.sweep_page import sweep_page
 from rayseg.reporting.time_split import time_split
 from rayseg.tracking.files import replace_file
 
@@ -42,10 +44,14 @@ REPORT_FILE = "report.html"
 
 def write(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     """See ``rayseg.reporting.write_report``."""
-    directories = check_run_dirs(run_dirs)
+    sweep_dir = _only_sweep(run_dirs)
+    directories = check_run_dirs(run_dirs) if sweep_dir is None else [sweep_dir]
     out = _destination(directories, out)
-    runs = [read_run_data(directory) for directory in directories]
-    page = run_page(runs[0]) if len(runs) == 1 else comparison_page(runs)
+    if sweep_dir is not None:
+        page = sweep_page(read_sweep_data(sweep_dir))
+    else:
+        runs = [read_run_data(directory) for directory in directories]
+        page = run_page(runs[0]) if len(runs) == 1 else comparison_page(runs)
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, page.encode("utf-8", "replace"))
     return out
@@ -98,6 +104,16 @@ def comparison_page(runs: Sequence[RunData]) -> str:
         classes=classes,
         notes=[f"{label}: {note}" for label, run in labelled.items() for note in run.notes],
     )
+
+
+def _only_sweep(paths: Sequence[Path]) -> Path | None:
+    """The sweep directory that is given, None when there are run directories."""
+    unique = list({path.resolve(): path for path in map(Path, paths)}.values())
+    sweeps = [path for path in unique if is_sweep_dir(path)]
+    if sweeps and len(unique) > 1:
+        message = "this is a sweep, which is reported on alone; to compare some of its trials give their directories"
+        raise ConfigError(Problem(f"{message}, such as {sweeps[0] / TRIALS_DIR / '0000'}", file=str(sweeps[0])))
+    return sweeps[0] if sweeps else None
 
 
 def _drawn(charts: Sequence[Chart]) -> dict[str, Any]:

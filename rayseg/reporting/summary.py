@@ -26,7 +26,7 @@ class Card:
 
 def verdict(run: RunData) -> str:
     """How the run went: status, the best score, when it was reached, how long it took, on which data and hardware."""
-    return " ".join(part for part in (_standing(run), _achieved(run), _circumstances(run)) if part)
+    return " ".join(part for part in (_standing(run), _achieved(run), circumstances(run)) if part)
 
 
 def cards(run: RunData) -> list[Card]:
@@ -83,7 +83,8 @@ def _achieved(run: RunData) -> str:
     return f"The best {run.main_score} is {named(run.main_score, best.value)}, at iteration {whole(best.iter)}{when}."
 
 
-def _circumstances(run: RunData) -> str:
+def circumstances(run: RunData) -> str:
+    """On which data and hardware, as a sentence; empty when nothing says it."""
     parts = []
     if sets := data_sets(run):
         listed = [f"{plural(int(s.images), 'image')} ({s.role})" for s in sets if math.isfinite(s.images)]

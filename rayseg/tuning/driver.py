@@ -20,6 +20,7 @@ from rayseg.tuning.journal import Journal
 from rayseg.tuning.life import SweepArguments
 from rayseg.tuning.problem import SweepProblem
 from rayseg.tuning.repeats import Repeat, wanted_repeats
+from rayseg.tuning.report import write_sweep_report
 from rayseg.tuning.results import SweepFiles, SweepResult, best_of, trial_row
 from rayseg.tuning.standing import ENDED, Standing, TrialState
 from rayseg.tuning.table import SweepConsole
@@ -268,6 +269,8 @@ class Driver:
         if best is not None:
             best["config"] = str(self.files.write_best(best))
         self._write(now=True)
+        if (problem := write_sweep_report(self.problem.config, self.sweep_dir)) is not None:
+            self.console.warn(problem)
         rows = [trial_row(trial, metric, mode) for trial in self.standing.trials.values()]
         result = SweepResult(
             self.sweep_dir, status, metric, best, trials=rows, seeds=self.files.facts["seeds"], error=text

@@ -87,6 +87,8 @@ def test_a_sweep_and_its_best_config(rayseg: Rayseg, sweep: Path, tmp_path: Path
     assert found["best"]["value"] == max(best)
     rows = list(csv.DictReader((directory / "trials.csv").read_text().splitlines()))
     assert [float(row["mIoU"]) for row in rows] == best
+    assert f"by trial {found['best']['trial']} at iteration" in (directory / "report.html").read_text()
+    assert rayseg("report", "sweep", "--out", "again.html").out.split()[-1] == "again.html"
 
     assert rayseg("train", directory / "best_config.py", "--local", "--work-dir", "again").code == 0
     assert scores(tmp_path / "again") == scores(directory / "trials" / found["best"]["trial"])
