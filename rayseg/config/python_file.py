@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rayseg.config.imports import on_import_path
@@ -15,6 +16,7 @@ from rayseg.config.references import BASE_REFERENCE, BaseView, substitute
 from rayseg.config.tree import is_code
 from rayseg.core.errors import ConfigError, Problem
 
+PARSING = Lock()  # CPython 3.11's ast.parse fails now and then where two threads are in it
 _SUBSTITUTE = "__substitute__"
 
 
@@ -45,7 +47,8 @@ def parse_python(text: str, path: Path, shown: str) -> PythonFile:
             lost; MM's ``read_base``.
     """
     try:
-        tree = ast.parse(text, shown)
+        with PARSING:
+            tree = ast.parse(text, shown)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         message = getattr(error, "msg", str(error))

@@ -27,6 +27,7 @@ class Delivery:
         pictures: paths of the pictures that have arrived, relative to the run directory.
         files: size and time of the files that have arrived, by their relative path; a changed one is sent again.
         checkpoints: names of the checkpoints that have arrived.
+        status: how the run ended as the destination knows it; None while it is running there.
     """
 
     def __init__(self, run_dir: Path, kind: str, destination: str) -> None:
@@ -43,6 +44,7 @@ class Delivery:
         self.pictures: set[str] = set()
         self.files: dict[str, list[int]] = {}
         self.checkpoints: set[str] = set()
+        self.status: str | None = None
 
     def arrived(self, line: dict[str, Any]) -> None:
         """Note that a line of ``metrics.jsonl`` has arrived, and all before it."""
@@ -61,6 +63,7 @@ class Delivery:
             "pictures": sorted(self.pictures),
             "files": self.files,
             "checkpoints": sorted(self.checkpoints),
+            "status": self.status,
         }
         try:
             self.path.parent.mkdir(exist_ok=True)
@@ -77,6 +80,7 @@ class Delivery:
             self.pictures = set(value["pictures"])
             self.files = {str(name): [int(part) for part in stamp] for name, stamp in value["files"].items()}
             self.checkpoints = set(value["checkpoints"])
+            self.status = value.get("status")
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -15,12 +15,15 @@ from rayseg.tracking.lines import shown_path
 from rayseg.tracking.pictures import Picture, drawn, run_pictures
 from rayseg.tracking.redact import Redactor
 from rayseg.tracking.run_file import RUN_FILE
+from rayseg.tracking.sweeps import sweep_of
 from rayseg.tracking.tail import MetricsTail
-from rayseg.tracking.tracker import CheckpointPolicy, RunInfo, Tracker
+from rayseg.tracking.tracker import CheckpointPolicy, RunInfo, Tail, Tracker
 
 BATCH = 500  # lines of one message
 CLOSE_S = 10.0
 FILES = ("config.py", "run.json", "log.txt", "code/git.diff", "report.html")
+SWEEP_FILES = ("sweep.json", "trials.csv", "best_config.py")
+TRIAL_S, AWAY_S = 10.0, 2.0  # that a trial waits at most at its end; where its server is known to be away
 
 
 class Follower(Tracker):
@@ -101,7 +104,8 @@ class Follower(Tracker):
         if not self._connected:
             self.connect(self.run, self.delivery)
             self._connected = True
-            self._tail = MetricsTail(self.run.run_dir, self.delivery.cursor)
+            self._tail = self._lines_left()
+            self.delivery.status = None
             self._save()
         self._deliver_lines()
         if self.pictures and (self._look_for_pictures or self._ending):
@@ -117,11 +121,12 @@ class Follower(Tracker):
         if self._connected:
             self._deliver_files()
             self.close(status, error)
+            self.delivery.status = status
             self.delivery.save()
 
     def missing(self) -> tuple[int, int]:
         """How many lines of ``metrics.jsonl`` and how many pictures have not arrived."""
-        lines = sum(1 for _ in MetricsTail(self.run.run_dir, self.delivery.cursor).new_lines())
+        lines = sum(1 for _ in self._lines_left().new_lines())
         return lines, len(run_pictures(self.run.run_dir, self.delivery.pictures)) if self.pictures else 0
 
     def start(self, run: RunInfo) -> None:
@@ -138,8 +143,13 @@ class Follower(Tracker):
             self._started.wake()
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything has arrived, or nothing has for ``timeout_s`` seconds."""
+        """Wait until everything has arrived, or nothing has for ``timeout_s`` seconds.
+
+        A trial waits shorter: its sweep's driver sends later what is left.
+        """
         self._ending = True
+        if sweep_of(self.run.facts()):
+            timeout_s = min(timeout_s, AWAY_S if self._trouble else TRIAL_S)
         self._arrived = self._started.drain(timeout_s)
 
     def finish(self, status: str, error: str | None) -> None:
@@ -200,6 +210,11 @@ class Follower(Tracker):
             self.delivery.clear()
         return True
 
+    def _lines_left(self) -> Tail:
+        """The lines that have not arrived."""
+        cursor = self.delivery.cursor
+        return self.run.tail(cursor) if self.run.tail is not None else MetricsTail(self.run.run_dir, cursor)
+
     def _go_on(self) -> None:
         """Come to an end between two things to send, when nobody waits for them any longer."""
         if self._courier is not None and self._courier.stopped:
@@ -234,7 +249,7 @@ class Follower(Tracker):
             self._save()
 
     def _deliver_files(self) -> None:
-        for name in FILES:
+        for name in (*FILES, *SWEEP_FILES):
             path = self.run.run_dir / name
             if not path.is_file():
                 continue

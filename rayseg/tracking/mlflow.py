@@ -22,9 +22,10 @@ from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.lines import number
 from rayseg.tracking.lock import alone
-from rayseg.tracking.mlflow_names import store_path, store_uri, taken_name
+from rayseg.tracking.mlflow_names import drawn_name, store_path, store_uri, taken_name
 from rayseg.tracking.params import config_params, environment
 from rayseg.tracking.pictures import Picture
+from rayseg.tracking.sweeps import SWEEP_MODE, shown_name, sweep_of
 from rayseg.tracking.table import ClassTable
 from rayseg.tracking.tracker import CheckpointPolicy, RunInfo
 
@@ -42,12 +43,13 @@ DEFAULTS = {  # what the user's own variables replace
 SILENCED = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
 STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 UID_TAG, ERROR_TAG, BEST_TAG, CHANGED_TAG = "rayseg.uid", "rayseg.error", "rayseg.best", "rayseg.changed_params"
-NOTE_TAG = "mlflow.note.content"
+NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
 MAX_METRICS, MAX_PARAMS = 1000, 100  # of one message
 MAX_PARAM, MAX_TAG = 6000, 5000  # characters
 ERROR_LINES = 5
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # pages for training, where it is heeded
 MARK = "epoch"  # the last number of each line: where the server has it, it has the line
+SWEEP_MARK = "best/trial"  # the same of a sweep's lines
 
 
 class MLflow(Follower):
@@ -55,6 +57,7 @@ class MLflow(Follower):
 
     A number is the metric ``<mode>/<name>`` at its iteration, with the time of its line in ``metrics.jsonl``. The run
     is found again by its tag ``rayseg.uid``, and the server itself says up to which iteration it has the numbers.
+    A sweep is a run too, and its trials are the children of it.
 
     Args:
         tracking_uri: of the server, or ``sqlite:///FILE`` (a relative path begins beside the run directory). When not
@@ -111,11 +114,12 @@ class MLflow(Follower):
         self._artifacts = json.loads(there.data.tags.get("mlflow.loggedArtifacts", "[]"))
         if run.facts().get("tracking", {}).get("mlflow_run_id") != self._run_id:
             run.remember("mlflow_run_id", self._run_id)
-        metrics = there.data.to_proto().metrics
-        delivery.cursor = {m.key[: -len(MARK) - 1]: m.step for m in metrics if m.key.endswith(f"/{MARK}")}
+        marks = (m for m in there.data.to_proto().metrics if m.key.endswith(f"/{MARK}") or m.key == SWEEP_MARK)
+        delivery.cursor = {m.key.rpartition("/")[0]: m.step for m in marks}
         if not self._ending and there.info.status != "RUNNING":
             self._client.update_run(self._run_id, status="RUNNING")
         self._describe(there)
+        self._hang_below_the_sweep()
 
     def send_lines(self, lines: list[dict[str, Any]]) -> None:
         """Tables of the last validation's classes, then the numbers: lines are whole in a message where they can be."""
@@ -158,6 +162,7 @@ class MLflow(Follower):
                 self._client.set_tag(self._run_id, name, text)
             elif name in tags:
                 self._client.delete_tag(self._run_id, name)
+        self._hang_below_the_sweep()
         ended = facts.get("finished") or facts.get("updated")
         self._client.set_terminated(self._run_id, STATUSES[status], end_time=int(1000 * ended) if ended else None)
         if self._created:
@@ -222,7 +227,7 @@ class MLflow(Follower):
             experiment_id,
             start_time=int(1000 * facts["started"]) if facts.get("started") else None,
             tags={UID_TAG: self._uid, **_own_tags(facts)},
-            run_name=self.run_name or self.run.run_dir.absolute().name,
+            run_name=shown_name(self.run_name, self.run),
         )
 
     @property
@@ -235,7 +240,7 @@ class MLflow(Follower):
         """Send the config as params, which cannot be changed later, and the surroundings as tags."""
         from mlflow.entities import Param, RunTag
 
-        params = {taken_name(key): value[:MAX_PARAM] for key, value in config_params(self.run.run_dir).items()}
+        params = {taken_name(key): value[:MAX_PARAM] for key, value in self._params().items()}
         known = there.data.params
         new = [Param(key, value) for key, value in params.items() if key not in known]
         for part in _parts(new, MAX_PARAMS):
@@ -250,6 +255,22 @@ class MLflow(Follower):
         differing = [RunTag(key, value) for key, value in tags.items() if there.data.tags.get(key) != value]
         for batch in _parts(differing, MAX_PARAMS):
             self._client.log_batch(self._run_id, tags=batch)
+
+    def _params(self) -> dict[str, str]:
+        """What a sweep drew for its trial, then the config."""
+        draw = self.run.facts().get("draw") or {}
+        drawn = {drawn_name(name): self._redact(str(value)) for name, value in draw.items()}
+        return {**drawn, **config_params(self.run.run_dir)}
+
+    def _hang_below_the_sweep(self) -> None:
+        """Make a trial the child of its sweep's run, once that is there: the driver may come later than a trial."""
+        uid, tags = sweep_of(self.run.facts()).get("uid"), self._there.data.tags
+        if not uid or PARENT_TAG in tags:
+            return
+        found = self._client.search_runs([self._there.info.experiment_id], f"tags.`{UID_TAG}` = '{uid}'", max_results=1)
+        for parent in found:
+            self._client.set_tag(self._run_id, PARENT_TAG, parent.info.run_id)
+            tags[PARENT_TAG] = parent.info.run_id
 
     def _send_metrics(self, metrics: list[Any]) -> None:
         for part in _parts(metrics, MAX_METRICS):
@@ -301,14 +322,16 @@ def _numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in line.items():
         if name not in HEAD and isinstance(value, int | float) and not isinstance(value, bool):
             yield name, float(value)
-    yield MARK, float(line.get(MARK) or 0)
+    if line["mode"] != SWEEP_MODE:
+        yield MARK, float(line.get(MARK) or 0)
 
 
 def _best(facts: Mapping[str, Any]) -> str:
-    """``best mIoU 96.81 % at iteration 60 of 80``."""
+    """``best mIoU 96.81 % at iteration 60 of 80``, of a sweep ``... of trial 0003``."""
     best, done = facts.get("best") or {}, facts.get("iter")
     return ", ".join(
-        f"best {name} {number(name, entry['value'])} at iteration {entry['iter']} of {done}"
+        f"best {name} {number(name, entry['value'])} at iteration {entry['iter']} of "
+        + (f"trial {entry['trial']}" if "trial" in entry else str(done))
         for name, entry in best.items()
     )
 

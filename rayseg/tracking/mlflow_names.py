@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from rayseg.core.errors import ConfigError
+from rayseg.tracking.sweeps import shared_dir
 
 MAX_NAME = 250  # characters
 
@@ -21,6 +22,11 @@ def taken_name(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
     return f"{taken[: MAX_NAME - 9]}-{digest}"
+
+
+def drawn_name(dimension: str) -> str:
+    """The param of what a sweep drew: ``optim_wrapper[adam].optimizer.lr`` is ``sampled/optim_wrapper.adam....lr``."""
+    return "sampled/" + re.sub(r"\[([^][]*)\]", r".\1", dimension)
 
 
 def store_uri(uri: str, run_dir: Path) -> str:
@@ -42,7 +48,7 @@ def store_uri(uri: str, run_dir: Path) -> str:
 
 
 def store_path(uri: str, run_dir: Path) -> Path | None:
-    """The file or directory that a URI names, from beside the run directory if it is relative; None for a server."""
+    """The file or directory that a URI names, from beside the run or sweep directory if it is relative."""
     path = None
     if match := re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri):
         path = match[1]
@@ -50,4 +56,4 @@ def store_path(uri: str, run_dir: Path) -> Path | None:
         path = unquote(uri.removeprefix("file:").removeprefix("//"))
     elif ":" not in uri and uri != "databricks":
         path = uri
-    return None if path is None else Path(os.path.normpath(run_dir.absolute().parent / path))
+    return None if path is None else Path(os.path.normpath(shared_dir(run_dir) / path))

@@ -16,6 +16,7 @@ from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.params import config_params, environment
 from rayseg.tracking.pictures import Picture
+from rayseg.tracking.sweeps import own_folder
 from rayseg.tracking.table import ClassTable, percent
 from rayseg.tracking.tracker import RunInfo
 
@@ -32,7 +33,7 @@ class TensorBoard(Follower):
 
     Args:
         log_dir: where the files are, ``tensorboard`` when not given; a relative path is relative to the run directory.
-            One of several runs would show them as one.
+            One of several runs would show them as one; a sweep's trials have a folder each below it.
         pictures: send overlays and confusion matrices.
     """
 
@@ -49,7 +50,7 @@ class TensorBoard(Follower):
 
     def local_store(self, run_dir: Path) -> Path:
         """The directory of the event files."""
-        return run_dir / Path(self.log_dir).expanduser()
+        return own_folder(run_dir / Path(self.log_dir).expanduser(), run_dir)
 
     def connect(self, run: RunInfo, delivery: Delivery) -> None:
         """Learn from the files what they hold; when they are gone, everything is sent again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -26,6 +26,13 @@ class Checkpoints(Protocol):
         """
 
 
+class Tail(Protocol):
+    """Lines that grow."""
+
+    def new_lines(self) -> Iterator[dict[str, Any]]:
+        """Those that were not given before: ``mode``, ``iter``, ``time``, and numbers."""
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """The run that a tracker follows.
@@ -38,6 +45,7 @@ class RunInfo:
         warn: tells people of a trouble, in ``log.txt`` and on the terminal. Callable from any thread.
         say: tells people something that is no trouble, in the same places. Callable from any thread.
         checkpoints: the run's checkpoints; None where nobody said where they are.
+        tail: for what has lines but no ``metrics.jsonl``, such as a sweep: those behind a cursor.
     """
 
     run_dir: Path
@@ -46,6 +54,7 @@ class RunInfo:
     warn: Callable[[str], None]
     say: Callable[[str], None] = lambda _: None
     checkpoints: Checkpoints | None = None
+    tail: Callable[[Mapping[str, int]], Tail] | None = None
 
 
 class Tracker:

@@ -18,6 +18,7 @@ from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.params import ENVIRONMENT, read_config
 from rayseg.tracking.pictures import Picture, run_pictures
 from rayseg.tracking.redact import Redactor
+from rayseg.tracking.sweeps import shown_name, sweep_of
 from rayseg.tracking.table import ClassTable
 from rayseg.tracking.tail import read_metrics
 from rayseg.tracking.tracker import CheckpointPolicy, RunInfo
@@ -49,8 +50,8 @@ class WandB(Follower):
     Args:
         project: the run's ``experiment``, else the name of the directory of its run directory, when not given.
         entity: user or team; the account's default when not given.
-        group: W&B's group of runs.
-        name: the name shown; the run directory's when not given.
+        group: W&B's group of runs; the sweep's name for its trials when not given.
+        name: the name shown; the run directory's when not given. A trial's number comes behind it.
         tags: W&B's tags.
         notes: text shown with the run.
         mode: ``online``, ``offline``, or ``disabled``; when not given, what ``WANDB_MODE`` says, else ``online`` where
@@ -193,10 +194,10 @@ class WandB(Follower):
                     project=self._project(run),
                     dir=str(folder),
                     id=run_id,
-                    name=self.name or os.environ.get("WANDB_NAME") or run.run_dir.absolute().name,
+                    name=shown_name(self.name or os.environ.get("WANDB_NAME"), run),
                     notes=self.notes,
                     tags=self.tags,
-                    group=self.group,
+                    **self._grouped(run),
                     mode=self._mode,
                     resume="allow" if self._mode == "online" else None,
                     reinit="create_new",
@@ -206,6 +207,14 @@ class WandB(Follower):
                 for left in set(folder.glob(f"*/run-*-{run_id}*")) - before:
                     shutil.rmtree(left, ignore_errors=True)
                 raise
+
+    def _grouped(self, run: RunInfo) -> dict[str, Any]:
+        """The group; for a trial its sweep, unless config or environment name another."""
+        sweep = sweep_of(run.facts())
+        if not sweep:
+            return {"group": self.group}
+        group = self.group or os.environ.get("WANDB_RUN_GROUP") or sweep["name"]
+        return {"group": group, "job_type": os.environ.get("WANDB_JOB_TYPE") or "trial"}
 
     def _take_over(self, run: RunInfo, delivery: Delivery) -> None:
         """What the server has of a run that is continued has arrived."""
@@ -228,6 +237,8 @@ class WandB(Follower):
         facts = self.run.facts()
         about = {name: facts[name] for name in ENVIRONMENT if facts.get(name) is not None}
         config = {**config_tree(self.run.run_dir), "environment": plain(Redactor().tree(about))}
+        if facts.get("draw"):
+            config["sampled"] = plain(facts["draw"])
         self._sdk_run.config.update(config, allow_val_change=True)
         self._described = True
 

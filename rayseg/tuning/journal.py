@@ -60,6 +60,16 @@ class Journal:
         self._file.close()
 
 
+def drawn(sweep_dir: Path, trial: str) -> dict[str, Any]:
+    """The draw of a trial, empty when it was never proposed.
+
+    Raises:
+        ConfigError, RecordingError: as ``read_journal``.
+    """
+    proposals = (line for line in read_journal(sweep_dir) if line["event"] == "proposed" and line["trial"] == trial)
+    return next((dict(line["draw"]) for line in proposals), {})
+
+
 def read_journal(sweep_dir: Path) -> Iterator[dict[str, Any]]:
     """The lines in order; torn ones are left out.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from rayseg.config import Config, config_import_path, settings
 from rayseg.core.record import Record
-from rayseg.engine.build import run_name, store_of
+from rayseg.engine.build import store_of
 from rayseg.models.pretrained import fetch_pretrained
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.source import read_source, resolved
@@ -22,6 +22,7 @@ from rayseg.orchestration.stop import StopRequest
 from rayseg.orchestration.trackers import build_trackers
 from rayseg.orchestration.training import begin_run, carry_out
 from rayseg.tracking.console import Console
+from rayseg.tuning.journal import drawn
 from rayseg.tuning.trial_dir import trial_dir
 
 POLL_SECONDS = 0.5
@@ -173,4 +174,4 @@ def run_trial(
 def trial_facts(name: str, config: Config, arguments: SweepArguments) -> dict[str, Any]:
     """What a trial's ``run.json`` says besides what every run's does."""
     workers = settings(config, "scaling").num_workers
-    return {"name": name, "experiment": run_name(config), "workers": workers, **arguments.facts}
+    return {"name": name, "workers": workers, "draw": drawn(arguments.sweep_dir, name), **arguments.facts}

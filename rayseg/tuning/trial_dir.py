@@ -10,11 +10,10 @@ from rayseg.config import load_config
 from rayseg.engine.build import store_of
 from rayseg.orchestration.run_dir import RunDir, prepare
 from rayseg.orchestration.source import CONFIG_FILE
+from rayseg.tracking.sweeps import TRIALS_DIR
 
 if TYPE_CHECKING:
     from rayseg.tuning.problem import SweepProblem
-
-TRIALS_DIR = "trials"
 
 
 def trial_dir(sweep_dir: Path, name: str) -> Path:
