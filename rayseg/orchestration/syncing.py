@@ -49,35 +49,77 @@ def sync(
         ConfigError: no run there, the run is still running, or its config or the overrides are wrong.
         SyncError: the destination failed.
     """
-    if to not in TYPES:
-        raise ConfigError(f"--to {to}: expected {', '.join(TYPES)}{did_you_mean(to, TYPES)}")
+    require_kind(to)
     path = Path(run_dir).absolute()
     if not (path / RUN_FILE).is_file():
         raise ConfigError(Problem(f"no run directory: it has no {RUN_FILE}", file=str(run_dir)))
     if not read_run(path):
         damaged = f"{RUN_FILE} is damaged: which run it is and how it ended cannot be read"
         raise ConfigError(Problem(damaged, file=str(run_dir)))
-    config = _config(path, to, overrides)
+    config = with_tracker(read_source(path)[0], to, overrides)
     with _locked(path):
         run = RunFile(path / RUN_FILE)
-        follower = _follower(config, to)
+        follower = follower_of(config, to)
         follower.begin(_info(config, run, path, say))
-        if again:
-            follower.delivery.clear()
-        lines, pictures = follower.missing()
-        status = run.data["status"]
-        try:
-            follower.deliver_ended("interrupted" if status == "running" else status, run.data["error"])
-        except RaysegError:
-            raise
-        except Exception as error:
-            raise SyncError(f"{follower.delivery.destination}: {follower.cause(error)}") from error
+        lines, pictures = send_ended(follower, run.data["status"], run.data["error"], again=again)
     return SyncResult(path, follower.delivery.destination, lines, pictures, follower.delivery.run_id)
 
 
-def _config(run_dir: Path, to: str, overrides: Overrides) -> Config:
-    """The run's config with a tracker of the wanted kind in it."""
-    config, _ = read_source(run_dir)
+def sync_all(run_dir: Path, say: Callable[[str], None] = lambda _: None) -> None:
+    """Send what is missing of a run to every tracker of its config.
+
+    Raises:
+        ConfigError: the run is still running, or its config is wrong.
+        SyncError: a destination failed.
+    """
+    config = complete_config(read_source(run_dir)[0])
+    with _locked(run_dir):
+        run = RunFile(run_dir / RUN_FILE)
+        for tracker in build_trackers(config):
+            if isinstance(tracker, Follower):
+                tracker.begin(_info(config, run, run_dir, say))
+                send_ended(tracker, run.data["status"], run.data["error"])
+
+
+def send_ended(follower: Follower, status: str, error: str | None, *, again: bool = False) -> tuple[int, int]:
+    """Send all that is missing of a run that does not run. Gives how many lines and pictures that were.
+
+    Raises:
+        SyncError: the destination failed.
+    """
+    if again:
+        follower.delivery.clear()
+    missing = follower.missing()
+    try:
+        follower.deliver_ended(ended_as(status), error)
+    except RaysegError:
+        raise
+    except Exception as failure:
+        raise SyncError(f"{follower.delivery.destination}: {follower.cause(failure)}") from failure
+    return missing
+
+
+def ended_as(status: str) -> str:
+    """How what does not run has ended: what never said so was interrupted."""
+    return "interrupted" if status == "running" else status
+
+
+def require_kind(to: str) -> None:
+    """Refuse a destination that there is not.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if to not in TYPES:
+        raise ConfigError(f"--to {to}: expected {', '.join(TYPES)}{did_you_mean(to, TYPES)}")
+
+
+def with_tracker(config: Config, to: str, overrides: Overrides) -> Config:
+    """A config, checked and completed, with a tracker of the wanted kind in it.
+
+    Raises:
+        ConfigError: it or an override is wrong.
+    """
     trackers = config.get("trackers") or {}
     if not isinstance(trackers.get(to), Mapping):
         config, _ = read_source(config, {f"trackers.{to}": {"type": TYPES[to]}})
@@ -87,8 +129,12 @@ def _config(run_dir: Path, to: str, overrides: Overrides) -> Config:
     return config
 
 
-def _follower(config: Config, to: str) -> Follower:
-    """The tracker named ``to``; another of that kind where its name says something else."""
+def follower_of(config: Config, to: str) -> Follower:
+    """The tracker named ``to``.
+
+    Raises:
+        ConfigError: it cannot be made, or sends somewhere else.
+    """
     only = Config({"trackers": {to: config["trackers"][to]}}, config.provenance)
     (tracker,) = build_trackers(only)
     if not isinstance(tracker, Follower) or tracker.kind != to:

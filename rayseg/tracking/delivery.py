@@ -13,6 +13,17 @@ from rayseg.tracking.json_lines import encode
 DELIVERY_DIR = "trackers"
 
 
+def known_statuses(run_dir: Path) -> set[str | None]:
+    """How a run ended, as its destinations know it; None among them where one does not, none where there is no note."""
+    found = set()
+    for path in (run_dir / DELIVERY_DIR).glob("*.json"):
+        try:
+            found.add(json.loads(path.read_bytes())["status"])
+        except (OSError, ValueError, KeyError, TypeError):
+            found.add(None)
+    return found
+
+
 class Delivery:
     """What has arrived at one destination; a follower that is started again goes on behind it.
 

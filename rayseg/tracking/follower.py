@@ -44,6 +44,8 @@ class Follower(Tracker):
 
     kind: ClassVar[str] = "follower"
     """The word of ``rayseg sync --to``."""
+    takes_sweeps: ClassVar[bool] = False
+    """Whether the destination has a place for a sweep itself, above its trials."""
     whole: bool = False
     """Whether the destination cannot be continued, so that everything is sent at the end, from the beginning."""
 

@@ -71,6 +71,7 @@ class MLflow(Follower):
     """
 
     kind = "mlflow"
+    takes_sweeps = True
 
     def __init__(
         self,

@@ -36,4 +36,4 @@ def own_folder(folder: Path, run_dir: Path) -> Path:
     sweep = sweep_of(read_run(run_dir))
     if not sweep or folder.absolute().resolve().is_relative_to(run_dir.absolute().resolve()):
         return folder
-    return folder / sweep["name"] / run_dir.absolute().name
+    return folder / str(sweep["name"]) / run_dir.absolute().name

@@ -6,7 +6,13 @@ Pure parts (no Ray): ``space``, ``journal``, ``standing``, ``searchers``, ``resu
 from importlib import import_module
 from typing import Any
 
-_PUBLIC = {"SweepPlan": "planning", "SweepResult": "results", "plan_sweep": "planning", "tune": "sweeping"}
+_PUBLIC = {
+    "SweepPlan": "planning",
+    "SweepResult": "results",
+    "plan_sweep": "planning",
+    "sync_sweep": "syncing",
+    "tune": "sweeping",
+}
 
 __all__ = sorted(_PUBLIC)
 

@@ -24,6 +24,7 @@ from rayseg.tuning.report import write_sweep_report
 from rayseg.tuning.results import SweepFiles, SweepResult, best_of, trial_row
 from rayseg.tuning.standing import ENDED, Standing, TrialState
 from rayseg.tuning.table import SweepConsole
+from rayseg.tuning.tracked import SweepRun
 from rayseg.tuning.trial_dir import make_trial_dir, prune_trial, trial_dir
 
 LOOK_SECONDS = 0.2
@@ -50,6 +51,7 @@ class Driver:
         resources: what each worker of a trial asks for.
         limit: trials at the same time.
         trial_facts: for each trial's ``run.json``.
+        tracked: the sweep itself at its trackers.
     """
 
     problem: SweepProblem
@@ -61,6 +63,7 @@ class Driver:
     files: SweepFiles
     console: SweepConsole
     trial_facts: Mapping[str, Any]
+    tracked: SweepRun
 
     def __post_init__(self) -> None:
         self._changed = True
@@ -83,6 +86,7 @@ class Driver:
         self._note("launch", command=self.files.facts["command"])
         self._settle()
         self.console.start(self.sweep_dir, self.files.facts, self.standing)
+        self.tracked.start()
         self.mailbox: Any = ray.remote(num_cpus=0)(SweepMailbox).remote()
         self._began = time.monotonic()
         error = self._go_through(self._judge(lines), self.standing.searched(), self._propose, stop)
@@ -233,6 +237,7 @@ class Driver:
             self.standing.take(line)
             self._changed = True
             self.console.event(line, self.standing)
+            self.tracked.take(line)
         if event == "ended" and facts["status"] in ENDED:
             self._prune(facts["trial"])
 
@@ -275,6 +280,7 @@ class Driver:
         result = SweepResult(
             self.sweep_dir, status, metric, best, trials=rows, seeds=self.files.facts["seeds"], error=text
         )
+        self.tracked.finish(status, text, self.standing.trials)
         self.console.finish(result, self.standing)
         return result
 

@@ -11,21 +11,25 @@ from typing import Any
 from rayseg.config import Config
 from rayseg.core.errors import ConfigError
 from rayseg.engine.build import run_name
-from rayseg.orchestration.cluster import connected, names_a_cluster, require_local, room
+from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_local, room
 from rayseg.orchestration.facts import data_facts, datasets_of
 from rayseg.orchestration.nodes import check_nodes
 from rayseg.orchestration.run_dir import RunDir, prepare
 from rayseg.orchestration.source import Overrides, Source, read_source
 from rayseg.orchestration.stop import StopSignals
+from rayseg.orchestration.trackers import build_trackers, require_one_store
 from rayseg.tracking.facts import collect_facts
 from rayseg.tracking.run_file import new_uid
+from rayseg.tracking.tracker import Tracker
 from rayseg.tuning.driver import Driver
 from rayseg.tuning.journal import Journal, read_journal
 from rayseg.tuning.problem import SweepProblem, posed
+from rayseg.tuning.progress import Progress
 from rayseg.tuning.results import SweepFiles, SweepResult, dimension_facts, read_sweep
 from rayseg.tuning.standing import Standing
 from rayseg.tuning.sweep_dir import SweepLock, choose_sweep_dir, is_sweep_dir
 from rayseg.tuning.table import SweepConsole
+from rayseg.tuning.tracked import SweepRun
 
 
 def tune(
@@ -62,14 +66,16 @@ def tune(
     )
     if not names_a_cluster():
         require_local(problem.scaling)
+    trackers = build_trackers(problem.trial_config(problem.cover[0]))
     with connected(problem.scaling) as resources:
         wait = problem.scaling.start_timeout_s
         check_nodes(problem.config, sweep_dir.path, datasets_of(problem.runner), resources, wait, fresh=False)
+        require_one_store(trackers, sweep_dir.path, node_count())
         config = prepare(problem.config, sweep_dir)
         lock = SweepLock(sweep_dir.path)
         try:
             fits = max(1, room(problem.scaling, resources) // problem.scaling.num_workers)
-            return _run(problem, config, sweep_dir.path, resources, fits, console)
+            return _run(problem, config, sweep_dir.path, resources, fits, console or SweepConsole(quiet=True), trackers)
         finally:
             lock.release()
 
@@ -105,11 +111,13 @@ def _run(
     sweep_dir: Path,
     resources: dict[str, float],
     fits: int,
-    console: SweepConsole | None,
+    console: SweepConsole,
+    trackers: list[Tracker],
 ) -> SweepResult:
     goes_on = is_sweep_dir(sweep_dir)
     lines = list(read_journal(sweep_dir)) if goes_on else []
     files = SweepFiles(sweep_dir, problem.space, sweep_facts(problem, config, sweep_dir))
+    progress = Progress(problem.settings.metric, problem.mode, lines)
     journal = Journal(sweep_dir)
     try:
         driver = Driver(
@@ -120,8 +128,9 @@ def _run(
             journal=journal,
             standing=Standing(lines),
             files=files,
-            console=console or SweepConsole(quiet=True),
-            trial_facts={"sweep": _about(files.facts), "data": data_facts(problem.runner)},
+            console=console,
+            trial_facts=_trial_facts(problem, files.facts),
+            tracked=SweepRun(sweep_dir, files.facts, trackers, progress, console.note),
         )
         with StopSignals() as stop:
             return driver.run(lines, stop)
@@ -158,6 +167,8 @@ def sweep_facts(problem: SweepProblem, config: Config, sweep_dir: Path) -> dict[
     }
 
 
-def _about(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What each trial knows of its sweep."""
-    return {key: facts[key] for key in ("uid", "name", "experiment", "metric", "mode")}
+def _trial_facts(problem: SweepProblem, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ``run.json`` of each trial says of its sweep and data; its own command would be that of a Ray worker."""
+    about = {key: facts[key] for key in ("uid", "name", "experiment", "metric", "mode")}
+    shared = {key: facts[key] for key in ("experiment", "command")}
+    return {**shared, "sweep": about, "data": data_facts(problem.runner)}

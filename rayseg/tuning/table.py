@@ -24,7 +24,7 @@ class SweepConsole:
     """Shows a sweep to people.
 
     Args:
-        quiet: only failures of trials, on stderr.
+        quiet: only failures of trials and other troubles, on stderr.
         json: stdout belongs to a machine-readable result, so everything for people goes to stderr.
     """
 
@@ -56,6 +56,10 @@ class SweepConsole:
             self._say(f"trial {line['trial']} failed and is started again: {line['reason']}", is_failure=True)
         elif line["event"] == "exploited":
             self._say(f"trial {line['trial']} goes on from {line['donor']}'s {line['checkpoint']}")
+
+    def note(self, text: str, *, is_trouble: bool = False) -> None:
+        """A line about the sweep itself."""
+        self._say(text, is_failure=is_trouble)
 
     def update(self, standing: Standing, facts: Mapping[str, Any]) -> None:
         """Draw the table anew."""

@@ -1,0 +1,134 @@
+"""sync_sweep: send what trackers have not got of a sweep and its trials; deliver_rest: the same at a sweep's end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from rayseg.core.errors import ConfigError, RaysegError
+from rayseg.orchestration.results import SyncResult
+from rayseg.orchestration.source import Overrides, read_source
+from rayseg.orchestration.syncing import ended_as, follower_of, require_kind, send_ended, sync, sync_all, with_tracker
+from rayseg.tracking.delivery import known_statuses
+from rayseg.tracking.lines import shown_path
+from rayseg.tracking.run_file import RUN_FILE, read_run
+from rayseg.tracking.sweeps import TRIALS_DIR
+from rayseg.tuning.journal import read_journal
+from rayseg.tuning.progress import Progress, sweep_info
+from rayseg.tuning.results import SWEEP_FILE, read_sweep
+from rayseg.tuning.space import Space
+from rayseg.tuning.sweep_dir import SweepLock
+from rayseg.tuning.trial_dir import trial_dir
+
+REST_S, LAST_S = 60.0, 2.0  # that the end of a sweep waits for what trials left; for the one that is on its way then
+
+
+def sync_sweep(
+    sweep_dir: str | os.PathLike[str],
+    to: str,
+    *,
+    overrides: Overrides = (),
+    again: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> SyncResult:
+    """Send what is missing of a sweep that is not running: the run that stands for it, if any, and every trial.
+
+    Args:
+        sweep_dir: a sweep directory.
+        to, overrides, again, say: as in ``rayseg.orchestration.sync``.
+
+    Raises:
+        ConfigError: no sweep there, it is still running, or a config or the overrides are wrong.
+        SyncError: the destination failed.
+    """
+    require_kind(to)
+    path = Path(sweep_dir).absolute()
+    overrides = dict(overrides) if isinstance(overrides, Mapping) else list(overrides)
+    journal, facts = list(read_journal(path)), read_sweep(path)
+    if not facts:
+        raise ConfigError(f"{sweep_dir}: {SWEEP_FILE} is missing or damaged: which sweep it is cannot be read")
+    config, _ = read_source(path)
+    space = Space(config)
+    follower = follower_of(with_tracker(space.config_of(space.cover()[0]), to, overrides), to)
+    with _locked(path):
+        progress = Progress(facts["metric"], facts["mode"], journal)
+        follower.begin(sweep_info(path, facts, progress, lambda key, value: None, say, say))
+        lines = pictures = 0
+        if follower.takes_sweeps:
+            lines, pictures = send_ended(follower, facts["status"], facts["error"], again=again)
+        for run_dir in sorted(path.glob(f"{TRIALS_DIR}/*")):
+            if (run_dir / RUN_FILE).is_file():
+                sent = sync(run_dir, to, overrides=overrides, again=again, say=say)
+                lines, pictures = lines + sent.lines, pictures + sent.pictures
+    return SyncResult(path, follower.delivery.destination, lines, pictures, follower.delivery.run_id)
+
+
+@contextmanager
+def _locked(sweep_dir: Path) -> Iterator[None]:
+    try:
+        lock = SweepLock(sweep_dir)
+    except OSError as error:
+        raise ConfigError(f"{sweep_dir}: cannot be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def deliver_rest(sweep_dir: Path, names: Iterable[str], warn: Callable[[str], None], seconds: float = REST_S) -> None:
+    """Send what trials could not: one whose process was killed says nothing, to one a server may have been away.
+
+    Args:
+        names: of the trials, none of them running.
+        warn: told, in one line, what could not be sent.
+        seconds: to wait at most.
+    """
+    behind = [path for name in names if is_behind(path := trial_dir(sweep_dir, name))]
+    if not behind:
+        return
+    rest = _Rest(behind)
+    try:
+        rest.wait(seconds)
+    except KeyboardInterrupt:
+        rest.trouble = "interrupted"
+    if rest.left:
+        warn(
+            f"{len(rest.left)} trials have not told their trackers everything ({rest.trouble}); "
+            f"send it with: rayseg sync {shown_path(sweep_dir)} --to ..."
+        )
+
+
+def is_behind(run_dir: Path) -> bool:
+    """Whether a tracker of a run that has ended does not know how, as far as its notes say."""
+    facts = read_run(run_dir)
+    return bool(facts) and known_statuses(run_dir) != {ended_as(facts["status"])}
+
+
+class _Rest:
+    """Goes through run directories in a thread of its own, until one cannot be sent."""
+
+    def __init__(self, run_dirs: list[Path]) -> None:
+        self.left = list(run_dirs)
+        self.trouble = f"there was no answer within {REST_S:g} s"
+        self._stop = Event()
+        self._thread = Thread(target=self._go, name="rayseg-rest", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        self._thread.join(seconds)
+        self._stop.set()
+        self._thread.join(max(LAST_S, ends_at - time.monotonic()))
+
+    def _go(self) -> None:
+        while self.left and not self._stop.is_set():
+            try:
+                sync_all(self.left[0])
+            except RaysegError as error:
+                self.trouble = str(error)
+                return
+            self.left.pop(0)
