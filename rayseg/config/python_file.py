@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from rayseg.config.imports import on_import_path
@@ -16,7 +15,6 @@ from rayseg.config.references import BASE_REFERENCE, BaseView, substitute
 from rayseg.config.tree import is_code
 from rayseg.core.errors import ConfigError, Problem
 
-PARSING = Lock()  # CPython 3.11's ast.parse fails now and then where two threads are in it
 _SUBSTITUTE = "__substitute__"
 
 
@@ -47,8 +45,7 @@ def parse_python(text: str, path: Path, shown: str) -> PythonFile:
             lost; MM's ``read_base``.
     """
     try:
-        with PARSING:
-            tree = ast.parse(text, shown)
+        tree = ast.parse(text, shown)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         message = getattr(error, "msg", str(error))

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rayseg.config.python_file import PARSING
 from rayseg.config.tree import join, parents
 from rayseg.reporting.values import as_mapping
+from rayseg.tracking.params import PARSING
 
 CONFIG_FILE = "config.py"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,13 @@ from rayseg.tracking.json_lines import encode
 DELIVERY_DIR = "trackers"
 
 
-def known_statuses(run_dir: Path) -> set[str | None]:
-    """How a run ended, as its destinations know it; None among them where one does not, none where there is no note."""
+def informed(run_dir: Path, status: str) -> set[str]:
+    """The kinds of destinations that know that a run has ended so."""
     found = set()
     for path in (run_dir / DELIVERY_DIR).glob("*.json"):
-        try:
-            found.add(json.loads(path.read_bytes())["status"])
-        except (OSError, ValueError, KeyError, TypeError):
-            found.add(None)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if json.loads(path.read_bytes())["status"] == status:
+                found.add(path.name.partition("-")[0])
     return found
 
 

@@ -23,7 +23,7 @@ BATCH = 500  # lines of one message
 CLOSE_S = 10.0
 FILES = ("config.py", "run.json", "log.txt", "code/git.diff", "report.html")
 SWEEP_FILES = ("sweep.json", "trials.csv", "best_config.py")
-TRIAL_S, AWAY_S = 10.0, 2.0  # that a trial waits at most at its end; where its server is known to be away
+TRIAL_S, AWAY_S = 10.0, 2.0  # that a trial waits for a server at its end; for one that is known to be away
 
 
 class Follower(Tracker):
@@ -89,6 +89,11 @@ class Follower(Tracker):
     def close(self, status: str, error: str | None) -> None:
         """Everything has arrived: say how the run ended (``finished``, ``failed`` or ``interrupted``)."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is to be sent at all."""
+        return True
+
     def local_store(self, run_dir: Path) -> Path | None:
         """The file or directory that the destination is, where it is one of this machine."""
         return None
@@ -147,10 +152,10 @@ class Follower(Tracker):
     def flush(self, timeout_s: float) -> None:
         """Wait until everything has arrived, or nothing has for ``timeout_s`` seconds.
 
-        A trial waits shorter: its sweep's driver sends later what is left.
+        A trial waits shorter for a server: its sweep's driver sends later what is left.
         """
         self._ending = True
-        if sweep_of(self.run.facts()):
+        if sweep_of(self.run.facts()) and not self.whole and self.local_store(self.run.run_dir) is None:
             timeout_s = min(timeout_s, AWAY_S if self._trouble else TRIAL_S)
         self._arrived = self._started.drain(timeout_s)
 

@@ -23,7 +23,7 @@ from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.lines import number
 from rayseg.tracking.lock import alone
 from rayseg.tracking.mlflow_names import drawn_name, store_path, store_uri, taken_name
-from rayseg.tracking.params import config_params, environment
+from rayseg.tracking.params import config_params, environment, flat
 from rayseg.tracking.pictures import Picture
 from rayseg.tracking.sweeps import SWEEP_MODE, shown_name, sweep_of
 from rayseg.tracking.table import ClassTable
@@ -261,7 +261,8 @@ class MLflow(Follower):
         """What a sweep drew for its trial, then the config."""
         draw = self.run.facts().get("draw") or {}
         drawn = {drawn_name(name): self._redact(str(value)) for name, value in draw.items()}
-        return {**drawn, **config_params(self.run.run_dir)}
+        config = config_params(self.run.run_dir) if self.run.config is None else flat(self.run.config)
+        return {**drawn, **config}
 
     def _hang_below_the_sweep(self) -> None:
         """Make a trial the child of its sweep's run, once that is there: the driver may come later than a trial."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rayseg.config import load_config
@@ -12,6 +13,7 @@ from rayseg.core.errors import ConfigError
 from rayseg.tracking.redact import Redactor
 
 CONFIG_FILE = "config.py"
+PARSING = Lock()  # CPython 3.11's ast.parse fails now and then where two threads are in it
 ENVIRONMENT = (
     "seed", "world_size", "global_batch_size", "threads", "device", "attempt", "command", "host", "cwd",
     "versions", "git", "hardware", "data",
@@ -24,7 +26,8 @@ def read_config(run_dir: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return load_config(path)
+        with PARSING:
+            return load_config(path)
     except ConfigError:
         return {}
 

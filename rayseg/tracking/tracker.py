@@ -46,6 +46,7 @@ class RunInfo:
         say: tells people something that is no trouble, in the same places. Callable from any thread.
         checkpoints: the run's checkpoints; None where nobody said where they are.
         tail: for what has lines but no ``metrics.jsonl``, such as a sweep: those behind a cursor.
+        config: the config, where the owner has it at hand; else it is read out of the run directory.
     """
 
     run_dir: Path
@@ -55,6 +56,7 @@ class RunInfo:
     say: Callable[[str], None] = lambda _: None
     checkpoints: Checkpoints | None = None
     tail: Callable[[Mapping[str, int]], Tail] | None = None
+    config: Mapping[str, Any] | None = None
 
 
 class Tracker:

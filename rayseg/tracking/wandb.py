@@ -91,13 +91,22 @@ class WandB(Follower):
 
     def destination(self, run: RunInfo) -> str:
         """Server, entity and project, or the offline project."""
-        self._mode = self.mode or found_mode(os.environ)
+        self._mode = self._found_mode
         self.whole = self._mode == "offline"
         project = self._project(run)
         if self._mode != "online":
             return f"{project} ({self._mode})"
         entity = self.entity or os.environ.get("WANDB_ENTITY")
         return "/".join(part for part in (server(os.environ), entity, project) if part)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether W&B is not disabled."""
+        return self._found_mode != "disabled"
+
+    @property
+    def _found_mode(self) -> Mode:
+        return self.mode or found_mode(os.environ)
 
     def deliver(self) -> None:
         """Send what has not arrived, unless W&B is disabled."""

@@ -74,13 +74,16 @@ class ProgressTail:
 def sweep_info(
     sweep_dir: Path,
     facts: Mapping[str, Any],
+    config: Mapping[str, Any],
     progress: Progress,
     remember: Callable[[str, str], None],
     warn: Callable[[str], None],
     say: Callable[[str], None],
 ) -> RunInfo:
     """A sweep as the run that a tracker follows."""
-    return RunInfo(sweep_dir, lambda: _run_facts(facts), remember, warn=warn, say=say, tail=progress.tail)
+    return RunInfo(
+        sweep_dir, lambda: _run_facts(facts), remember, warn=warn, say=say, tail=progress.tail, config=config
+    )
 
 
 def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

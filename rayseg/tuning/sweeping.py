@@ -130,7 +130,7 @@ def _run(
             files=files,
             console=console,
             trial_facts=_trial_facts(problem, files.facts),
-            tracked=SweepRun(sweep_dir, files.facts, trackers, progress, console.note),
+            tracked=SweepRun(sweep_dir, files.facts, config, trackers, progress, console.note),
         )
         with StopSignals() as stop:
             return driver.run(lines, stop)

@@ -13,7 +13,7 @@ from rayseg.core.errors import ConfigError, RaysegError
 from rayseg.orchestration.results import SyncResult
 from rayseg.orchestration.source import Overrides, read_source
 from rayseg.orchestration.syncing import ended_as, follower_of, require_kind, send_ended, sync, sync_all, with_tracker
-from rayseg.tracking.delivery import known_statuses
+from rayseg.tracking.delivery import informed
 from rayseg.tracking.lines import shown_path
 from rayseg.tracking.run_file import RUN_FILE, read_run
 from rayseg.tracking.sweeps import TRIALS_DIR
@@ -56,7 +56,7 @@ def sync_sweep(
     follower = follower_of(with_tracker(space.config_of(space.cover()[0]), to, overrides), to)
     with _locked(path):
         progress = Progress(facts["metric"], facts["mode"], journal)
-        follower.begin(sweep_info(path, facts, progress, lambda key, value: None, say, say))
+        follower.begin(sweep_info(path, facts, config, progress, lambda key, value: None, say, say))
         lines = pictures = 0
         if follower.takes_sweeps:
             lines, pictures = send_ended(follower, facts["status"], facts["error"], again=again)
@@ -79,33 +79,34 @@ def _locked(sweep_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def deliver_rest(sweep_dir: Path, names: Iterable[str], warn: Callable[[str], None], seconds: float = REST_S) -> None:
-    """Send what trials could not: one whose process was killed says nothing, to one a server may have been away.
+def deliver_rest(sweep_dir: Path, names: Iterable[str], kinds: Iterable[str], warn: Callable[[str], None]) -> None:
+    """Send what trials could not: one whose process was killed says nothing, for another a server was away.
 
     Args:
         names: of the trials, none of them running.
+        kinds: of the trackers that each of them has.
         warn: told, in one line, what could not be sent.
-        seconds: to wait at most.
     """
-    behind = [path for name in names if is_behind(path := trial_dir(sweep_dir, name))]
+    wanted = set(kinds)
+    behind = [path for name in names if wanted and is_behind(path := trial_dir(sweep_dir, name), wanted)]
     if not behind:
         return
     rest = _Rest(behind)
     try:
-        rest.wait(seconds)
+        rest.wait(REST_S)
     except KeyboardInterrupt:
         rest.trouble = "interrupted"
     if rest.left:
         warn(
             f"{len(rest.left)} trials have not told their trackers everything ({rest.trouble}); "
-            f"send it with: rayseg sync {shown_path(sweep_dir)} --to ..."
+            f"send it with: rayseg sync {shown_path(sweep_dir)} --to {'|'.join(sorted(wanted))}"
         )
 
 
-def is_behind(run_dir: Path) -> bool:
-    """Whether a tracker of a run that has ended does not know how, as far as its notes say."""
+def is_behind(run_dir: Path, kinds: set[str]) -> bool:
+    """Whether one of a run's trackers has not noted that its destination knows how the run has ended."""
     facts = read_run(run_dir)
-    return bool(facts) and known_statuses(run_dir) != {ended_as(facts["status"])}
+    return bool(facts) and not kinds <= informed(run_dir, ended_as(facts["status"]))
 
 
 class _Rest:

@@ -24,6 +24,7 @@ class SweepRun:
     Args:
         sweep_dir: absolute.
         facts: ``sweep.json`` as it stands; ids are put under ``tracking``, troubles under ``warnings``.
+        config: the sweep's, with its open leaves.
         trackers: as a trial has them.
         progress: up to now.
         note: tells people a line; ``is_trouble=True`` where one is.
@@ -33,21 +34,24 @@ class SweepRun:
         self,
         sweep_dir: Path,
         facts: MutableMapping[str, Any],
+        config: Mapping[str, Any],
         trackers: Iterable[Tracker],
         progress: Progress,
         note: Note,
     ) -> None:
         self._sweep_dir = sweep_dir
         self._facts = facts
+        self._config = config
         self._progress = progress
         self._note = note
-        followers = [tracker for tracker in trackers if isinstance(tracker, Follower)]
-        self._is_followed = bool(followers)
+        followers = [tracker for tracker in trackers if isinstance(tracker, Follower) and tracker.is_on]
+        self._kinds = {follower.kind for follower in followers}
         self._group = TrackerGroup([follower for follower in followers if follower.takes_sweeps], self._warn)
 
     def start(self) -> None:
         """Begin, or go on with a sweep that was resumed."""
-        info = sweep_info(self._sweep_dir, self._facts, self._progress, self._remember, self._warn, self._note)
+        facts, config = self._facts, self._config
+        info = sweep_info(self._sweep_dir, facts, config, self._progress, self._remember, self._warn, self._note)
         self._group.start(info)
 
     def take(self, line: Mapping[str, Any]) -> None:
@@ -63,8 +67,7 @@ class SweepRun:
             error: why it failed.
             trials: names of those that ran.
         """
-        if self._is_followed:
-            deliver_rest(self._sweep_dir, trials, self._warn)
+        deliver_rest(self._sweep_dir, trials, self._kinds, self._warn)
         self._group.flush(FLUSH_TIMEOUT_S)
         self._group.finish(status, error)
 
