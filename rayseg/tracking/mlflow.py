@@ -22,10 +22,10 @@ from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.lines import number
 from rayseg.tracking.lock import alone
-from rayseg.tracking.mlflow_names import drawn_name, store_path, store_uri, taken_name
-from rayseg.tracking.params import config_params, environment, flat
+from rayseg.tracking.mlflow_names import store_path, store_uri, taken_name
+from rayseg.tracking.params import environment
 from rayseg.tracking.pictures import Picture
-from rayseg.tracking.sweeps import SWEEP_MODE, shown_name, sweep_of
+from rayseg.tracking.sweeps import SWEEP_MODE, best_trial, run_params, shown_name, sweep_of
 from rayseg.tracking.table import ClassTable
 from rayseg.tracking.tracker import CheckpointPolicy, RunInfo
 
@@ -43,6 +43,7 @@ DEFAULTS = {  # what the user's own variables replace
 SILENCED = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
 STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 UID_TAG, ERROR_TAG, BEST_TAG, CHANGED_TAG = "rayseg.uid", "rayseg.error", "rayseg.best", "rayseg.changed_params"
+BEST_TRIAL_TAG = "rayseg.best_trial"
 NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
 MAX_METRICS, MAX_PARAMS = 1000, 100  # of one message
 MAX_PARAM, MAX_TAG = 6000, 5000  # characters
@@ -156,6 +157,7 @@ class MLflow(Follower):
         facts, tags = self.run.facts(), {**self._there.data.tags, **self.tags}
         lines = [line for line in self._redact(error or "").splitlines() if line.strip()]
         texts = {ERROR_TAG: "\n".join(lines[:ERROR_LINES])[:MAX_TAG], BEST_TAG: _best(facts)[:MAX_TAG]}
+        texts[BEST_TRIAL_TAG] = best_trial(facts)
         if tags.get(NOTE_TAG, "") in ("", *(tags.get(name) for name in texts)):  # nobody else's
             texts[NOTE_TAG] = texts[ERROR_TAG] or texts[BEST_TAG]
         for name, text in texts.items():
@@ -241,7 +243,7 @@ class MLflow(Follower):
         """Send the config as params, which cannot be changed later, and the surroundings as tags."""
         from mlflow.entities import Param, RunTag
 
-        params = {taken_name(key): value[:MAX_PARAM] for key, value in self._params().items()}
+        params = {taken_name(key): value[:MAX_PARAM] for key, value in run_params(self.run).items()}
         known = there.data.params
         new = [Param(key, value) for key, value in params.items() if key not in known]
         for part in _parts(new, MAX_PARAMS):
@@ -256,13 +258,6 @@ class MLflow(Follower):
         differing = [RunTag(key, value) for key, value in tags.items() if there.data.tags.get(key) != value]
         for batch in _parts(differing, MAX_PARAMS):
             self._client.log_batch(self._run_id, tags=batch)
-
-    def _params(self) -> dict[str, str]:
-        """What a sweep drew for its trial, then the config."""
-        draw = self.run.facts().get("draw") or {}
-        drawn = {drawn_name(name): self._redact(str(value)) for name, value in draw.items()}
-        config = config_params(self.run.run_dir) if self.run.config is None else flat(self.run.config)
-        return {**drawn, **config}
 
     def _hang_below_the_sweep(self) -> None:
         """Make a trial the child of its sweep's run, once that is there: the driver may come later than a trial."""

@@ -24,11 +24,6 @@ def taken_name(name: str) -> str:
     return f"{taken[: MAX_NAME - 9]}-{digest}"
 
 
-def drawn_name(dimension: str) -> str:
-    """The param of what a sweep drew: ``optim_wrapper[adam].optimizer.lr`` is ``sampled/optim_wrapper.adam....lr``."""
-    return "sampled/" + re.sub(r"\[([^][]*)\]", r".\1", dimension)
-
-
 def store_uri(uri: str, run_dir: Path) -> str:
     """A URI with the absolute path where it names a file or directory of this machine; any other as it is.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rayseg.tracking.params import config_params, flat
+from rayseg.tracking.redact import Redactor
 from rayseg.tracking.run_file import read_run
 from rayseg.tracking.tracker import RunInfo
 
@@ -37,3 +40,20 @@ def own_folder(folder: Path, run_dir: Path) -> Path:
     if not sweep or folder.absolute().resolve().is_relative_to(run_dir.absolute().resolve()):
         return folder
     return folder / str(sweep["name"]) / run_dir.absolute().name
+
+
+def run_params(run: RunInfo) -> dict[str, str]:
+    """Name → text: what a sweep drew for its trial, ``sampled/<dimension>``, and every leaf of the config."""
+    redact = Redactor()
+    drawn = {drawn_name(name): redact(str(value)) for name, value in (run.facts().get("draw") or {}).items()}
+    return {**drawn, **(config_params(run.run_dir) if run.config is None else flat(run.config))}
+
+
+def drawn_name(dimension: str) -> str:
+    """``optim_wrapper[adam].optimizer.lr`` → ``sampled/optim_wrapper.adam.optimizer.lr``."""
+    return "sampled/" + re.sub(r"\[([^][]*)\]", r".\1", dimension)
+
+
+def best_trial(facts: Mapping[str, Any]) -> str:
+    """The best trial's name; empty for a run that is no sweep."""
+    return next((entry["trial"] for entry in (facts.get("best") or {}).values() if "trial" in entry), "")
