@@ -65,20 +65,35 @@ def sync(
     return SyncResult(path, follower.delivery.destination, lines, pictures, follower.delivery.run_id)
 
 
-def sync_all(run_dir: Path, say: Callable[[str], None] = lambda _: None) -> None:
+def sync_all(run_dir: Path, away: dict[str, str]) -> bool:
     """Send what is missing of a run to every tracker of its config.
+
+    Args:
+        run_dir: the run directory.
+        away: destination → why, of those that are not tried; one that fails is added.
+
+    Returns:
+        Whether all have got everything.
 
     Raises:
         ConfigError: the run is still running, or its config is wrong.
-        SyncError: a destination failed.
     """
     config = complete_config(read_source(run_dir)[0])
+    all_sent = True
     with _locked(run_dir):
         run = RunFile(run_dir / RUN_FILE)
         for tracker in build_trackers(config):
-            if isinstance(tracker, Follower):
-                tracker.begin(_info(config, run, run_dir, say))
-                send_ended(tracker, run.data["status"], run.data["error"])
+            if not isinstance(tracker, Follower):
+                continue
+            tracker.begin(_info(config, run, run_dir, lambda _: None))
+            destination = tracker.delivery.destination
+            if destination not in away:
+                try:
+                    send_ended(tracker, run.data["status"], run.data["error"])
+                except RaysegError as error:
+                    away[destination] = str(error)
+            all_sent = all_sent and destination not in away
+    return all_sent
 
 
 def send_ended(follower: Follower, status: str, error: str | None, *, again: bool = False) -> tuple[int, int]:

@@ -152,10 +152,11 @@ class Follower(Tracker):
     def flush(self, timeout_s: float) -> None:
         """Wait until everything has arrived, or nothing has for ``timeout_s`` seconds.
 
-        A trial waits shorter for a server: its sweep's driver sends later what is left.
+        Trials and sweeps wait shorter for a server: what is left of a trial is sent at the end of its sweep.
         """
         self._ending = True
-        if sweep_of(self.run.facts()) and not self.whole and self.local_store(self.run.run_dir) is None:
+        of_sweep = self.run.tail is not None or bool(sweep_of(self.run.facts()))
+        if of_sweep and not self.whole and self.local_store(self.run.run_dir) is None:
             timeout_s = min(timeout_s, AWAY_S if self._trouble else TRIAL_S)
         self._arrived = self._started.drain(timeout_s)
 

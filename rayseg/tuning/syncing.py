@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-from rayseg.core.errors import ConfigError, RaysegError
+from rayseg.core.errors import ConfigError
 from rayseg.orchestration.results import SyncResult
 from rayseg.orchestration.source import Overrides, read_source
 from rayseg.orchestration.syncing import ended_as, follower_of, require_kind, send_ended, sync, sync_all, with_tracker
@@ -92,14 +91,12 @@ def deliver_rest(sweep_dir: Path, names: Iterable[str], kinds: Iterable[str], wa
     if not behind:
         return
     rest = _Rest(behind)
-    try:
-        rest.wait(REST_S)
-    except KeyboardInterrupt:
-        rest.trouble = "interrupted"
+    rest.wait(REST_S)
     if rest.left:
+        reasons = "; ".join(rest.away.values()) or f"not within {REST_S:g} s"
         warn(
-            f"{len(rest.left)} trials have not told their trackers everything ({rest.trouble}); "
-            f"send it with: rayseg sync {shown_path(sweep_dir)} --to {'|'.join(sorted(wanted))}"
+            f"{len(rest.left)} of {len(behind)} trials could not be sent ({reasons}); "
+            f"send them with: rayseg sync {shown_path(sweep_dir)} --to {'|'.join(sorted(wanted))}"
         )
 
 
@@ -110,26 +107,30 @@ def is_behind(run_dir: Path, kinds: set[str]) -> bool:
 
 
 class _Rest:
-    """Goes through run directories in a thread of its own, until one cannot be sent."""
+    """Goes through run directories in a thread of its own; ``left`` are those of which something is still missing."""
 
     def __init__(self, run_dirs: list[Path]) -> None:
         self.left = list(run_dirs)
-        self.trouble = f"there was no answer within {REST_S:g} s"
+        self.away: dict[str, str] = {}
         self._stop = Event()
         self._thread = Thread(target=self._go, name="rayseg-rest", daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        ends_at = time.monotonic() + seconds
-        self._thread.join(seconds)
+        """Until it is through, or so many seconds; Ctrl-C ends the wait."""
+        try:
+            self._thread.join(seconds)
+        except KeyboardInterrupt:
+            self.away["interrupted"] = "interrupted"
         self._stop.set()
-        self._thread.join(max(LAST_S, ends_at - time.monotonic()))
+        self._thread.join(LAST_S)
 
     def _go(self) -> None:
-        while self.left and not self._stop.is_set():
-            try:
-                sync_all(self.left[0])
-            except RaysegError as error:
-                self.trouble = str(error)
+        for run_dir in list(self.left):
+            if self._stop.is_set():
                 return
-            self.left.pop(0)
+            try:
+                if sync_all(run_dir, self.away):
+                    self.left.remove(run_dir)
+            except Exception as error:
+                self.away[str(run_dir)] = f"{run_dir.name}: {error}"
