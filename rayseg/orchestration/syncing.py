@@ -24,6 +24,10 @@ from rayseg.tracking.tracker import RunInfo
 TYPES = {"mlflow": "MLflow", "wandb": "WandB", "tensorboard": "TensorBoard"}
 
 
+Away = dict[tuple[str, str], str]
+"""Kind and destination → why it does not take anything."""
+
+
 class SyncError(RaysegError):
     """The destination did not take what was sent; what had arrived is noted, and the next sync goes on there."""
 
@@ -65,12 +69,12 @@ def sync(
     return SyncResult(path, follower.delivery.destination, lines, pictures, follower.delivery.run_id)
 
 
-def sync_all(run_dir: Path, away: dict[str, str]) -> bool:
+def sync_all(run_dir: Path, away: Away) -> bool:
     """Send what is missing of a run to every tracker of its config.
 
     Args:
         run_dir: the run directory.
-        away: destination → why, of those that are not tried; one that fails is added.
+        away: destinations that are not tried; one that fails is added.
 
     Returns:
         Whether all have got everything.
@@ -86,7 +90,7 @@ def sync_all(run_dir: Path, away: dict[str, str]) -> bool:
             if not isinstance(tracker, Follower):
                 continue
             tracker.begin(_info(config, run, run_dir, lambda _: None))
-            destination = tracker.delivery.destination
+            destination = tracker.kind, tracker.delivery.destination
             if destination not in away:
                 try:
                     send_ended(tracker, run.data["status"], run.data["error"])

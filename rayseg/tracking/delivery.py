@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from rayseg.tracking.json_lines import encode
 DELIVERY_DIR = "trackers"
 
 
-def informed(run_dir: Path, status: str) -> set[str]:
-    """The kinds of destinations that know that a run has ended so."""
-    found = set()
+def informed(run_dir: Path, status: str) -> Counter[str]:
+    """How many destinations of each kind know that a run has ended so."""
+    found: Counter[str] = Counter()
     for path in (run_dir / DELIVERY_DIR).glob("*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             if json.loads(path.read_bytes())["status"] == status:
-                found.add(path.name.partition("-")[0])
+                found[path.name.partition("-")[0]] += 1
     return found
 
 

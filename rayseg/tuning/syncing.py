@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,16 @@ from threading import Event, Thread
 from rayseg.core.errors import ConfigError
 from rayseg.orchestration.results import SyncResult
 from rayseg.orchestration.source import Overrides, read_source
-from rayseg.orchestration.syncing import ended_as, follower_of, require_kind, send_ended, sync, sync_all, with_tracker
+from rayseg.orchestration.syncing import (
+    Away,
+    ended_as,
+    follower_of,
+    require_kind,
+    send_ended,
+    sync,
+    sync_all,
+    with_tracker,
+)
 from rayseg.tracking.delivery import informed
 from rayseg.tracking.lines import shown_path
 from rayseg.tracking.run_file import RUN_FILE, read_run
@@ -86,21 +96,22 @@ def deliver_rest(sweep_dir: Path, names: Iterable[str], kinds: Iterable[str], wa
         kinds: of the trackers that each of them has.
         warn: told, in one line, what could not be sent.
     """
-    wanted = set(kinds)
+    wanted = Counter(kinds)
     behind = [path for name in names if wanted and is_behind(path := trial_dir(sweep_dir, name), wanted)]
     if not behind:
         return
     rest = _Rest(behind)
     rest.wait(REST_S)
     if rest.left:
-        reasons = "; ".join(rest.away.values()) or f"not within {REST_S:g} s"
+        reasons = "; ".join(rest.away.values()) or f"there was no answer within {REST_S:g} s"
+        to = "|".join(sorted({kind for kind, _ in rest.away if kind} or wanted))
         warn(
-            f"{len(rest.left)} of {len(behind)} trials could not be sent ({reasons}); "
-            f"send them with: rayseg sync {shown_path(sweep_dir)} --to {'|'.join(sorted(wanted))}"
+            f"not all of {len(rest.left)} trials has been sent ({reasons}); "
+            f"send it with: rayseg sync {shown_path(sweep_dir)} --to {to}"
         )
 
 
-def is_behind(run_dir: Path, kinds: set[str]) -> bool:
+def is_behind(run_dir: Path, kinds: Counter[str]) -> bool:
     """Whether one of a run's trackers has not noted that its destination knows how the run has ended."""
     facts = read_run(run_dir)
     return bool(facts) and not kinds <= informed(run_dir, ended_as(facts["status"]))
@@ -111,7 +122,7 @@ class _Rest:
 
     def __init__(self, run_dirs: list[Path]) -> None:
         self.left = list(run_dirs)
-        self.away: dict[str, str] = {}
+        self.away: Away = {}
         self._stop = Event()
         self._thread = Thread(target=self._go, name="rayseg-rest", daemon=True)
         self._thread.start()
@@ -121,7 +132,7 @@ class _Rest:
         try:
             self._thread.join(seconds)
         except KeyboardInterrupt:
-            self.away["interrupted"] = "interrupted"
+            self.away["", ""] = "interrupted"
         self._stop.set()
         self._thread.join(LAST_S)
 
@@ -133,4 +144,4 @@ class _Rest:
                 if sync_all(run_dir, self.away):
                     self.left.remove(run_dir)
             except Exception as error:
-                self.away[str(run_dir)] = f"{run_dir.name}: {error}"
+                self.away["", str(run_dir)] = f"{run_dir.name}: {error}"

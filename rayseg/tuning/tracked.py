@@ -45,7 +45,7 @@ class SweepRun:
         self._progress = progress
         self._note = note
         followers = [tracker for tracker in trackers if isinstance(tracker, Follower) and tracker.is_on]
-        self._kinds = {follower.kind for follower in followers}
+        self._kinds = [follower.kind for follower in followers]
         self._group = TrackerGroup([follower for follower in followers if follower.takes_sweeps], self._warn)
 
     def start(self) -> None:

@@ -140,8 +140,9 @@ def artifacts(client: MlflowClient, run_id: str, folder: str | None = None) -> d
 
 
 def run_of(client: MlflowClient, run_dir: Path) -> Run:
-    """The one run of a run directory's uid, in the run's experiment or one named after the directory's parent."""
-    facts = json.loads((run_dir / "run.json").read_text())
+    """The one run of a run's or sweep's uid, in its experiment or one named after the directory's parent."""
+    (file,) = (path for name in ("run.json", "sweep.json") if (path := run_dir / name).exists())
+    facts = json.loads(file.read_text())
     experiment = client.get_experiment_by_name(facts.get("experiment") or run_dir.parent.name)
     runs = client.search_runs([experiment.experiment_id], f"tags.`rayseg.uid` = '{facts['uid']}'")
     assert len(runs) == 1
