@@ -17,6 +17,7 @@ def test_what_has_arrived_is_known_again(tmp_path: Path):
     first.pictures.add("visuals/val/iter_1/a.png")
     first.files["log.txt"] = [12, 34]
     first.checkpoints.add("iter_1")
+    first.status = "failed"
     first.save()
     again = Delivery(tmp_path, "mlflow", "http://a")
     assert vars(again) == vars(first)
@@ -33,3 +34,12 @@ def test_a_damaged_note_says_that_nothing_has(tmp_path: Path, text: str):
     delivery.path.write_text(text)
     again = Delivery(tmp_path, "mlflow", "http://a")
     assert (again.run_id, again.cursor, again.pictures) == (None, {}, set())
+
+
+def test_a_note_from_before_there_were_statuses(tmp_path: Path):
+    delivery = Delivery(tmp_path, "mlflow", "http://a")
+    delivery.run_id = "r1"
+    delivery.save()
+    delivery.path.write_text(delivery.path.read_text().replace('"status": null', '"other": 1'))
+    again = Delivery(tmp_path, "mlflow", "http://a")
+    assert (again.run_id, again.status) == ("r1", None)
