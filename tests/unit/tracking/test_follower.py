@@ -402,3 +402,56 @@ def test_a_destination_that_cannot_be_continued_is_built_at_the_end(tmp_path: Pa
     again.begin(RunInfo(tmp_path, lambda: read_run(tmp_path), lambda *_: None, lambda _: None))
     again.deliver_ended("finished", None)
     assert server.lines == [], "nothing new, so nothing is built"
+
+
+SWEEP = {"sweep": {"uid": "a", "name": "first"}}
+
+
+def test_a_trial_waits_shorter_for_a_server_than_a_run(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+    waits: list[float] = []
+    monkeypatch.setattr(courier.Courier, "drain", lambda self, timeout_s: waits.append(timeout_s) or False)
+    for facts, options in (({}, {}), (SWEEP, {}), (SWEEP, {"trouble": "away"}), (SWEEP, {"whole": True})):
+        toy = Toy(server)
+        toy.start(RunInfo(tmp_path, lambda facts=facts: facts, lambda *_: None, pytest.fail))
+        toy.whole, toy._trouble = bool(options.get("whole")), str(options.get("trouble", ""))
+        toy.flush(30.0)
+        toy._started.stop()
+    assert waits == [30.0, 10.0, 2.0, 30.0]
+
+
+def test_lines_of_what_has_no_metrics_file(tmp_path: Path, server: Server):
+    class Lines:
+        def new_lines(self):
+            yield {"mode": "best", "iter": 1, "time": 1.0, "loss": 0.5}
+
+    cursors: list[dict[str, int]] = []
+
+    def lines_behind(cursor: Any) -> Lines:
+        cursors.append(dict(cursor))
+        return Lines()
+
+    toy = Toy(server)
+    toy.begin(RunInfo(tmp_path, dict, lambda *_: None, pytest.fail, tail=lines_behind))
+    assert toy.missing() == (1, 0)
+    toy.deliver_ended("finished", None)
+    assert server.lines == [("best", 1, 0.5)]
+    toy.missing()
+    assert cursors == [{}, {}, {"best": 1}]
+
+
+def test_the_end_that_a_destination_knows_of_is_noted(tmp_path: Path, server: Server):
+    def known() -> str | None:
+        return Delivery(tmp_path, "toy", "http://me:***@host/x").status
+
+    run = begin(tmp_path, server)
+    run.record(train(10))
+    server.wait_for_lines(1)
+    assert known() is None
+    run.finish("failed", "it broke")
+    assert known() == "failed"
+    again = begin(tmp_path, server)
+    again.record(train(20))
+    server.wait_for_lines(2)
+    assert known() is None, "it runs again"
+    again.finish("interrupted")
+    assert known() == "interrupted"
