@@ -16,12 +16,14 @@ from rayseg.tracking.follower import Follower
 from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.params import config_params, environment
 from rayseg.tracking.pictures import Picture
+from rayseg.tracking.redact import Redactor
 from rayseg.tracking.sweeps import own_folder
 from rayseg.tracking.table import ClassTable, percent
 from rayseg.tracking.tracker import RunInfo
 
 LOG_DIR = "tensorboard"
 PREFIX = "events.out.tfevents."
+HPARAMS = "_hparams_/session_start_info"  # the tag that TensorBoard gives them
 
 
 class TensorBoard(Follower):
@@ -107,6 +109,8 @@ class TensorBoard(Follower):
         """Write config and environment, where they are not as the files have them."""
         self._text("config", markdown(config_params(self.run.run_dir)), at_iter)
         self._text("environment", markdown(environment(self.run.facts())), at_iter)
+        if draw := self.run.facts().get("draw"):
+            self._open.add(at_iter, time.time(), hparams=draw)
         self._described = True
 
     def _text(self, tag: str, text: str, at_iter: int) -> None:
@@ -149,8 +153,9 @@ class EventFiles:
         scalars: Mapping[str, float] = {},
         texts: Mapping[str, str] = {},
         pngs: Mapping[str, bytes] = {},
+        hparams: Mapping[str, Any] = {},
     ) -> None:
-        """Add one event with those values whose tags do not have this or a later step.
+        """Add one event with those values whose tags do not have this or a later step; ``hparams`` once.
 
         It is one record, so a killed process leaves all of its values or none.
         """
@@ -168,9 +173,11 @@ class EventFiles:
             width, height = struct.unpack(">II", png[16:24])
             image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png)
             event.summary.value.add(tag=tag, image=image)
+        if hparams and HPARAMS not in self.last:
+            event.summary.value.extend(hparams_summary(hparams).value)
         if event.summary.value:
             self._write(event.SerializeToString())
-            self.last.update(dict.fromkeys([*scalars, *texts, *pngs], step))
+            self.last.update(dict.fromkeys([*scalars, *texts, *pngs, *([HPARAMS] if hparams else [])], step))
 
     def sync(self) -> None:
         """Put what was added on the disk.
@@ -225,6 +232,14 @@ def whole_records(path: Path) -> Iterator[bytes]:
             if masked_crc32c(head[:8]) != checksum or len(body := file.read(length + 4)) < length + 4:
                 return
             yield body[:-4]
+
+
+def hparams_summary(draw: Mapping[str, Any]) -> Any:
+    """What TensorBoard's page of hyperparameters shows of a trial."""
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+    redact = Redactor()
+    return hparams_pb({name: v if isinstance(v, int | float) else redact(str(v)) for name, v in draw.items()})
 
 
 def markdown(params: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from rayseg.tracking.tensorboard import HPARAMS
 from rayseg.tuning import sync_sweep
 from tests.integration.tracking.mlflow_server import Server, artifacts, free_port, points, run_of, state, wanted
 from tests.integration.tracking.wandb_files import OfflineRun, offline_runs
@@ -152,9 +153,13 @@ def test_wandb_has_one_group(sweep: Sweep):
 
 
 def test_tensorboard_has_a_folder_for_each_trial(sweep: Sweep):
-    for name in TRIALS:
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    for name, lr in zip(TRIALS, LRS, strict=True):
         losses = {event.step for event in events_of(sweep, name).Scalars("train/loss")}
         assert losses == {step for key, step, _, _ in wanted(sweep.trial(name)) if key == "train/loss"}
+        shown = HParamsPluginData.FromString(events_of(sweep, name).SummaryMetadata(HPARAMS).plugin_data.content)
+        assert shown.session_start_info.hparams["optim_wrapper[sgd].optimizer.lr"].number_value == lr
 
 
 def test_the_terminal_tells_only_of_the_sweep_and_of_the_server_that_is_away(sweep: Sweep):

@@ -88,6 +88,8 @@ def test_the_best_scores_in_words():
     text = "best mIoU 96.81 % at iteration 60 of 80, best aAcc 50.00 % at iteration 20 of 80"
     assert _best({"best": best, "iter": 80}) == text
     assert _best({}) == _best({"best": None}) == ""
+    sweep = {"mIoU": {"value": 0.5, "iter": 60, "trial": "0003"}}
+    assert _best({"best": sweep}) == "best mIoU 50.00 % at iteration 60 of trial 0003"
 
 
 def test_the_source_is_the_config_else_the_command():
@@ -99,3 +101,5 @@ def test_the_source_is_the_config_else_the_command():
 def test_numbers_of_a_line():
     line = {"mode": "train", "iter": 4, "epoch": 2, "time": 1.5, "loss": 0.5, "n": 3, "on": True, "text": "x", "l": [1]}
     assert list(_numbers(line)) == [("loss", 0.5), ("n", 3.0), ("epoch", 2.0)]
+    of_sweep = {"mode": "best", "iter": 4, "time": 1.0, "mIoU": 0.5, "trial": 3}
+    assert list(_numbers(of_sweep)) == [("mIoU", 0.5), ("trial", 3.0)], "the mark comes last"
