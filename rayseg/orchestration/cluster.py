@@ -142,6 +142,16 @@ def _asked_of(nodes: list[dict[str, float]], scaling: Scaling) -> dict[str, floa
     return asked(scaling, int(sum(node.get("GPU", 0) for node in nodes)))
 
 
+def actor_here(kind: type) -> Any:
+    """An actor that takes no CPU, on this process's node: another node that is lost must not take it along."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(num_cpus=0)(kind)
+    return actor.options(scheduling_strategy=here).remote()
+
+
 def node_count() -> int:
     """Nodes of the cluster that this process is connected to."""
     return len(_nodes())

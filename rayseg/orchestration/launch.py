@@ -17,6 +17,7 @@ from rayseg.core.record import Record
 from rayseg.data.home import rayseg_home
 from rayseg.engine.host import LocalHost
 from rayseg.engine.owner import RunOwner
+from rayseg.orchestration.cluster import actor_here
 from rayseg.orchestration.draining import Draining
 from rayseg.orchestration.failures import cause
 from rayseg.orchestration.mailbox import Mailbox
@@ -42,9 +43,7 @@ def run_on_ray(config: Config, run_dir: Path, owner: RunOwner, stop: StopRequest
     Args:
         resources: what each worker asks for, of the cluster that this process is connected to.
     """
-    import ray
-
-    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    mailbox = actor_here(Mailbox)
     arguments = WorkerArguments(config, run_dir, mailbox, os.getcwd(), str(rayseg_home()))
     scratch = run_dir / ".ray"
     launch = _Launch(_trainer(arguments, resources, scratch))

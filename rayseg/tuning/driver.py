@@ -14,6 +14,7 @@ from typing import Any
 
 from rayseg.core.errors import ConfigError
 from rayseg.data.home import rayseg_home
+from rayseg.orchestration.cluster import actor_here
 from rayseg.orchestration.source import CONFIG_FILE
 from rayseg.orchestration.stop import StopRequest
 from rayseg.tuning.journal import Journal
@@ -79,15 +80,13 @@ class Driver:
             lines: of the journal before this launch.
             stop: asked for the sweep's end.
         """
-        import ray
-
         from rayseg.tuning.mailbox import SweepMailbox
 
         self._note("launch", command=self.files.facts["command"])
         self._settle()
         self.console.start(self.sweep_dir, self.files.facts, self.standing)
         self.tracked.start()
-        self.mailbox: Any = ray.remote(num_cpus=0)(SweepMailbox).remote()
+        self.mailbox: Any = actor_here(SweepMailbox)
         self._began = time.monotonic()
         error = self._go_through(self._judge(lines), self.standing.searched(), self._propose, stop)
         if error is None and not self._stopping and self.problem.settings.seeds:
@@ -275,7 +274,7 @@ class Driver:
             best["config"] = str(self.files.write_best(best))
         self._write(now=True)
         if (problem := write_sweep_report(self.problem.config, self.sweep_dir)) is not None:
-            self.console.warn(problem)
+            self.console.note(problem, is_trouble=True)
         rows = [trial_row(trial, metric, mode) for trial in self.standing.trials.values()]
         result = SweepResult(
             self.sweep_dir, status, metric, best, trials=rows, seeds=self.files.facts["seeds"], error=text

@@ -66,10 +66,6 @@ class SweepConsole:
         if self._live is not None:
             self._live.update(self._table(standing), refresh=True)
 
-    def warn(self, text: str) -> None:
-        """A line about what is wrong and stops nothing."""
-        self._say(text, is_failure=True)
-
     def finish(self, result: SweepResult, standing: Standing) -> None:
         """The last lines: the best trial, and where everything is."""
         if self._live is not None:
