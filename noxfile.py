@@ -127,6 +127,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site, into build/site; the reference must be what the code says."""
+    install(session)
+    run(session, "python", "docs/make_reference.py", "--check")
+    run(session, "mkdocs", "build", "--quiet")
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Timings beside a bare loop; each script of tests/benchmarks prints its figures and checks its bounds."""
     install(session)

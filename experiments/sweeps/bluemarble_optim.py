@@ -11,10 +11,14 @@ model = dict(
     loss=dict(type='CrossEntropyLoss'),
     data_preprocessor=dict(mean='imagenet', std='imagenet'),
 )
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type='RandomCrop', crop_size=(96, 96), cat_max_ratio=0.9),
-    dict(type='RandomFlip', prob=0.5),
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='RandomCrop', crop_size=(96, 96), cat_max_ratio=0.9),
+            dict(type='RandomFlip', prob=0.5),
+        ]
+    )
+)
 # Ranges for training from random weights; with encoder_weights='imagenet' lower ones are better.
 optim_wrapper = optim_wrapper_space(
     optimizers=dict(
