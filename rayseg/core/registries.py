@@ -18,6 +18,7 @@ HOOKS = Registry(
         "EMAHook": "rayseg.hooks.ema.EMAHook",
         "EarlyStoppingHook": "rayseg.hooks.early_stopping.EarlyStoppingHook",
         "EmptyCacheHook": "rayseg.hooks.empty_cache.EmptyCacheHook",
+        "HyperparameterScheduleHook": "rayseg.hooks.hyperparameter_schedule.HyperparameterScheduleHook",
         "IterTimerHook": "rayseg.hooks.iter_timer.IterTimerHook",
         "LoggerHook": "rayseg.hooks.logger.LoggerHook",
         "NonFiniteGuardHook": "rayseg.hooks.nonfinite.NonFiniteGuardHook",

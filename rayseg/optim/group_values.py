@@ -37,6 +37,13 @@ def has_value(group: Mapping[str, Any], name: str) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def moved(value: Any, old: Any, new: Any) -> Any:
+    """``value`` after its origin went from ``old`` to ``new``: that, or the same multiple of it as before."""
+    if isinstance(new, tuple | list):
+        return tuple(moved(*each) for each in zip(value, old, new, strict=True))
+    return value * (new / old) if old and value != old else new
+
+
 def require_value(optimizer: Optimizer, name: str, schedule: str) -> None:
     """Refuse to schedule what the optimizer has not, or what is 0 in every group so that no factor could change it.
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from rayseg.core.errors import ConfigError
-from rayseg.optim.group_values import group_value, require_value, set_group_value
+from rayseg.optim.group_values import group_value, moved, require_value, set_group_value
 
 
 @dataclass(kw_only=True, eq=False)
@@ -89,6 +89,11 @@ class ParamScheduler:
 
     def observe(self, metrics: Mapping[str, float]) -> None:
         """Learn of a validation during training; only schedules that follow a metric care."""
+
+    @property
+    def chain(self) -> ScheduleChain:
+        """The schedules of the same number, of one that belongs to a run."""
+        return self._chain
 
     @property
     def length(self) -> int:
@@ -216,10 +221,20 @@ class ScheduleChain:
 
     def apply(self) -> None:
         """Set the values, keeping what others did to them since as a change of the initial ones."""
-        for group, written in zip(self.optimizer.param_groups, self._written, strict=False):
-            value = group_value(group, self.param_name)
-            if value != written and written:
-                group[self._initial] *= value / written
+        self._keep_changes()
+        self._write()
+
+    def rebase(self, index: int, old: float, new: float) -> None:
+        """Let a group's schedules begin from another value, and set what they now give.
+
+        Args:
+            index: the group's position.
+            old: the value that they began from, as the config said.
+            new: what the config says now; what others did to the group stays, as a multiple.
+        """
+        self._keep_changes()
+        group = self.optimizer.param_groups[index]
+        group[self._initial] = moved(group[self._initial], old, new)
         self._write()
 
     def resume(self, run_changed: bool) -> None:
@@ -229,6 +244,12 @@ class ScheduleChain:
             self._write()
         else:
             self._written = self._values()
+
+    def _keep_changes(self) -> None:
+        for group, written in zip(self.optimizer.param_groups, self._written, strict=False):
+            value = group_value(group, self.param_name)
+            if value != written and written:
+                group[self._initial] *= value / written
 
     def _write(self) -> None:
         self._written = self._values()
