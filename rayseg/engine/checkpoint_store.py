@@ -145,6 +145,11 @@ class CheckpointStore:
         attempt = self._attempts.newest() if attempt is None else attempt
         self._pins.set(label, name, attempt, self._attempts.checker(attempt))
 
+    def unpin(self, label: str, attempt: int | None = None) -> None:
+        """Take a label away, if it is there: its checkpoint may be pruned from then on. Arguments and errors as ``pin``."""
+        attempt = self._attempts.newest() if attempt is None else attempt
+        self._pins.remove(label, attempt, self._attempts.checker(attempt))
+
     def pins(self) -> dict[str, str]:
         """Label → name of its checkpoint, in the order of labels. CheckpointError when a pin is damaged."""
         return self._pins.all()

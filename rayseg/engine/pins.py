@@ -29,6 +29,11 @@ class Pins:
             raise CheckpointError(f"{label!r} cannot be a label: it is empty, too long, or has a meaning of its own")
         self._storage.write_bytes(f"{PINS}/{file}", f"{name}\n".encode(), attempt, check)
 
+    def remove(self, label: str, attempt: int, check: Check) -> None:
+        """Take a label away, if it is there."""
+        if label in self.all():
+            self._storage.remove(f"{PINS}/{quote(label, safe=' ')}", attempt, check)
+
     def all(self) -> dict[str, str]:
         """Label → name of its checkpoint, in the order of labels.
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rayseg.config.markers import at_least
+from rayseg.core import distributed
 from rayseg.core.errors import ConfigError
 from rayseg.core.periods import due
 from rayseg.engine.hook import DataBatch, Hook, Outputs
@@ -107,10 +108,13 @@ class CheckpointHook(Hook):
             require_rule(rule, metric, f"{KEY}.rule")
 
     def before_train(self, runner: Runner) -> None:
-        """Settle what the interval counts."""
+        """Settle what the interval counts; forget a best whose checkpoint is not here, where another one's was taken."""
         if self.by_epoch is None:
             self.by_epoch = runner.loop.by_epoch
         runner.checkpointer.max_keep = self.max_keep_ckpts if self.max_keep_ckpts > 0 else None
+        if self.best:
+            pins = distributed.on_rank0(runner.checkpointer.store.pins, runner.control.group)
+            self.best = {metric: best for metric, best in self.best.items() if f"best_{metric}" in pins}
         for metric in self.best:
             self._publish(runner, metric)
 
