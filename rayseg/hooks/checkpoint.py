@@ -108,7 +108,7 @@ class CheckpointHook(Hook):
             require_rule(rule, metric, f"{KEY}.rule")
 
     def before_train(self, runner: Runner) -> None:
-        """Settle what the interval counts; forget a best whose checkpoint is not here, where another one's was taken."""
+        """Settle what the interval counts; forget a best whose checkpoint is not in the store."""
         if self.by_epoch is None:
             self.by_epoch = runner.loop.by_epoch
         runner.checkpointer.max_keep = self.max_keep_ckpts if self.max_keep_ckpts > 0 else None

@@ -1,4 +1,4 @@
-"""HyperparameterScheduleHook: numbers of the optimizer that change in mid-run, as population based training found them."""
+"""HyperparameterScheduleHook: numbers of the optimizer that change in mid-run, as population based training does it."""
 
 from __future__ import annotations
 

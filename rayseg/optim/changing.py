@@ -60,8 +60,8 @@ def group_changes(optimizer: Optimizer, before: Options, after: Options) -> list
             if len(pairs) > 1:
                 raise ConfigError(
                     f"the parameters of the group {group.get('name', index)!r} would get {len(pairs)} different "
-                    f"values of {option}, {pairs[0][1]!r} and {pairs[1][1]!r} among them; the run began with one group for them "
-                    "all, since their settings were equal then"
+                    f"values of {option}, {pairs[0][1]!r} and {pairs[1][1]!r} among them; the run began with one group "
+                    "for them all, since their settings were equal then"
                 )
             changes.append(GroupChange(index, option, *pairs[0]))
     return changes

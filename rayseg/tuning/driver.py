@@ -17,8 +17,11 @@ from rayseg.data.home import rayseg_home
 from rayseg.orchestration.cluster import actor_here
 from rayseg.orchestration.source import CONFIG_FILE
 from rayseg.orchestration.stop import StopRequest
+from rayseg.tuning.exploiting import Exploits
 from rayseg.tuning.journal import Journal
 from rayseg.tuning.life import SweepArguments
+from rayseg.tuning.mailbox import HeardMailbox
+from rayseg.tuning.pbt import PBT
 from rayseg.tuning.problem import SweepProblem
 from rayseg.tuning.repeats import Repeat, wanted_repeats
 from rayseg.tuning.report import write_sweep_report
@@ -72,6 +75,7 @@ class Driver:
         self._lock = threading.RLock()
         self._stopping = ""
         self._best_name = ""
+        self.exploits: Exploits | None = None
 
     def run(self, lines: Sequence[Mapping[str, Any]], stop: StopRequest) -> SweepResult:
         """Go through the trials to the end or a stop.
@@ -87,6 +91,7 @@ class Driver:
         self.console.start(self.sweep_dir, self.files.facts, self.standing)
         self.tracked.start()
         self.mailbox: Any = actor_here(SweepMailbox)
+        self.exploits = self._exploiting()
         self._began = time.monotonic()
         error = self._go_through(self._judge(lines), self.standing.searched(), self._propose, stop)
         if error is None and not self._stopping and self.problem.settings.seeds:
@@ -101,9 +106,19 @@ class Driver:
         tune, scheduler = self.problem.settings, self.problem.scheduler if lines is not None else None
         rule = scheduler.build(tune.metric, self.problem.mode, self.problem.max_iters) if scheduler else None
         name = type(scheduler).__name__ if scheduler else ""
-        judge = Judge(tune.metric, rule, self._note, self._end, name, self.problem.max_iters)
+        parts = tune.metric, rule, self._note, self._end, name, self.problem.max_iters
+        judge = self.exploits.judge(*parts) if self.exploits is not None and rule is not None else Judge(*parts)
         judge.replay(lines or ())
         return judge
+
+    def _exploiting(self) -> Exploits | None:
+        """What population based training needs besides a judge."""
+        if not isinstance(self.problem.scheduler, PBT):
+            return None
+        mailbox: Any = HeardMailbox(self.mailbox)
+        exploits = Exploits(self.problem, self.sweep_dir, self.standing, self._note, mailbox)
+        exploits.go_on()
+        return exploits
 
     def _go_through(
         self, judge: Any, trials: Sequence[TrialState], propose: Callable[[], str | None], stop: StopRequest
@@ -223,7 +238,7 @@ class Driver:
     def _made(self, trial: TrialState) -> bool:
         """Whether the trial's directory could be made."""
         try:
-            make_trial_dir(self.problem, self.sweep_dir, trial.name, trial.draw, trial.seed)
+            make_trial_dir(self.problem, self.sweep_dir, trial.name, trial.base, trial.seed, trial.schedule)
         except ConfigError as error:
             self._note("ended", trial=trial.name, status="failed", iter=0, reason=str(error).replace("\n", "; "))
             return False
@@ -237,6 +252,8 @@ class Driver:
             self._changed = True
             self.console.event(line, self.standing)
             self.tracked.take(line)
+        if self.exploits is not None and event in ("took_over", "ended"):
+            self.exploits.follow(line)
         if event == "ended" and facts["status"] in ENDED:
             self._prune(facts["trial"])
 

@@ -6,9 +6,11 @@ event          its keys besides ``event`` and ``time``
 ``launch``     ``command``: a driver has begun, or gone on with, the sweep
 ``proposed``   ``trial``, ``number``, ``draw``, of a repeat also ``repeat_of``, ``seed``; before its directory is made
 ``started``    ``trial``, ``host``, ``node``, ``pid``: its process trains
-``result``     ``trial``, ``iter``, ``values``: a validation; each (trial, iter) once
+``result``     ``trial``, ``iter``, ``values``: a validation; each (trial, iter) once, unless ``exploited`` lies between
 ``judged``     ``trial``, ``iter``, ``reason``: the scheduler ends it after this result
-``exploited``  ``trial``, ``donor``, ``checkpoint``, ``iter``, ``changes``: it goes on from another's checkpoint
+``exploited``  ``trial``, ``donor``, ``checkpoint``, ``iter``, ``changes``: it is to go on from another's checkpoint;
+               ``draw``, ``base``, ``schedule`` as in ``TrialState``
+``took_over``  ``trial``, ``number``: it has the checkpoint of its so many-th ``exploited``
 ``retried``    ``trial``, ``reason``: it failed and is started again
 ``ended``      ``trial``, ``status``, ``iter``, ``reason``; ``finished``, ``stopped``, ``failed``, ``interrupted``
 =============  ===========================================================================================

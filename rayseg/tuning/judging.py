@@ -61,11 +61,7 @@ class Judge(FIFOScheduler):
     def replay(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Let the rule see what an earlier driver's trials gave, in the order of the journal."""
         for line in lines:
-            if line["event"] == "proposed":
-                self._add(line["trial"])
-            elif line["event"] == "result":
-                self._seen[line["trial"]] = max(line["iter"], self._seen.get(line["trial"], 0))
-                self._decide(line["trial"], {"iter": line["iter"], **line["values"]})
+            self._replay(line)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial begins, or begins again after a failure."""
@@ -79,10 +75,9 @@ class Judge(FIFOScheduler):
         self._seen[name] = at
         values = {key.removeprefix(VALUES): value for key, value in result.items() if key.startswith(VALUES)}
         self._write("result", trial=name, iter=at, values=values)
-        if self._decide(name, {"iter": at, **values}) == TrialScheduler.STOP and at < self._last_iter:
-            reason = f"stopped by {self._name} at iteration {at}"
-            self._write("judged", trial=name, iter=at, reason=reason)
-            self._end(name, reason)
+        decision = self._decide(name, {"iter": at, **values})
+        if at < self._last_iter:
+            self._act(name, at, decision)
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -99,6 +94,20 @@ class Judge(FIFOScheduler):
     def debug_string(self) -> str:
         """The rule's."""
         return self._rule.debug_string() if self._rule is not None else ""
+
+    def _replay(self, line: Mapping[str, Any]) -> None:
+        if line["event"] == "proposed":
+            self._add(line["trial"])
+        elif line["event"] == "result":
+            self._seen[line["trial"]] = max(line["iter"], self._seen.get(line["trial"], 0))
+            self._decide(line["trial"], {"iter": line["iter"], **line["values"]})
+
+    def _act(self, name: str, at: int, decision: str) -> None:
+        """Carry out what the rule decided."""
+        if decision == TrialScheduler.STOP:
+            reason = f"stopped by {self._name} at iteration {at}"
+            self._write("judged", trial=name, iter=at, reason=reason)
+            self._end(name, reason)
 
     def _add(self, name: str) -> None:
         if self._rule is not None and name not in self._added:

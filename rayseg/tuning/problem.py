@@ -108,7 +108,23 @@ def posed(config: Config, sweep_dir: Path) -> SweepProblem:
     runner, max_iters = runners[0], max(runner.max_iters for runner in runners)
     with _located(config, "tune.scheduler"):
         _check_runs(problem, runner, max_iters)
+        if scheduler is not None:
+            scheduler.check_trials(space, total, runners)
     return replace(problem, runner=runner, max_iters=max_iters)
+
+
+def require_room(problem: SweepProblem, fits: int) -> None:
+    """Refuse a scheduler that needs more trials at the same time than ``fits``, or ``tune.max_concurrent``, allow.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    wanted = problem.settings.max_concurrent
+    is_limited = wanted is not None and wanted < fits
+    reason = "raise tune.max_concurrent" if is_limited else "scaling.resources_per_worker={'CPU': 0.5} makes room"
+    if problem.scheduler is not None:
+        with _located(problem.config, "tune.num_samples"):
+            problem.scheduler.check_room(problem.total, min(fits, wanted or fits), reason)
 
 
 def _check_runs(problem: SweepProblem, runner: Runner, max_iters: int) -> None:

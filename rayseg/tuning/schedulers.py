@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rayseg.core.errors import ConfigError
+from rayseg.engine.runner import Runner
+from rayseg.tuning.space import Space
 
 
 class Scheduler(Protocol):
@@ -18,11 +21,45 @@ class Scheduler(Protocol):
             ConfigError: naming the key.
         """
 
+    def check_trials(self, space: Space, total: int, runners: Sequence[Runner]) -> None:
+        """Refuse a space, or trials of it, that it does not suit.
+
+        Args:
+            space: of the sweep.
+            total: trials.
+            runners: the rehearsed runs of draws that cover the space.
+
+        Raises:
+            ConfigError: naming the key.
+        """
+
+    def check_room(self, total: int, at_once: int, reason: str) -> None:
+        """Refuse a sweep of which too few trials run at the same time.
+
+        Args:
+            total: trials.
+            at_once: as many run at the same time.
+            reason: what would make room for more.
+
+        Raises:
+            ConfigError: naming the key.
+        """
+
     def build(self, metric: str, mode: str, max_iters: int) -> Any:
         """The scheduler."""
 
 
-class ASHA:
+class Stopping:
+    """What the schedulers that only stop trials share: any space and any number at a time is well."""
+
+    def check_trials(self, space: Space, total: int, runners: Sequence[Runner]) -> None:
+        """See ``Scheduler``."""
+
+    def check_room(self, total: int, at_once: int, reason: str) -> None:
+        """See ``Scheduler``."""
+
+
+class ASHA(Stopping):
     """Asynchronous successive halving (Li et al. 2020): at each rung the lower part of the trials so far is stopped.
 
     Rungs lie at ``grace_iters``, times ``reduction_factor``, and so on. A trial is looked at in the first validation
@@ -59,7 +96,7 @@ class ASHA:
         )
 
 
-class MedianStopping:
+class MedianStopping(Stopping):
     """Stops a trial whose best score is worse than the median of the others' running means (Golovin et al. 2017).
 
     Args:

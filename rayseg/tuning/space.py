@@ -98,6 +98,10 @@ class Space:
         visit(self.dimensions)
         return list(found.values())
 
+    def keys_of(self, name: str) -> list[str]:
+        """The key paths of the config that a dimension sets: several, where its leaf stands in several places."""
+        return list(dict.fromkeys(one.key for one in self._listed(self.dimensions) if one.name == name))
+
     def draw(self, ask: Ask) -> Draw:
         """One point of the space: ``ask`` gives the value of each dimension that is open, outer ones first."""
         drawn: Draw = {}

@@ -18,7 +18,7 @@ class TrialState:
     Attributes:
         name: of its directory below ``trials``.
         number: counted from 0 in the order of proposals.
-        draw: name of dimension → value.
+        draw: name of dimension → value; after a takeover the values of now.
         status: ``stopped`` by the scheduler, ``interrupted`` with its state saved, and so on.
         reason: why it was stopped or failed.
         results: iteration → numbers of the validation, in order.
@@ -26,6 +26,10 @@ class TrialState:
         ended: when it ended.
         failures: why it was started again, once each.
         origins: iteration and donor of each checkpoint that it took over (population based training).
+        base: the draw that its config was made of; another trial's after a takeover.
+        schedule: what changes in that config, ``{"iter": ..., "values": {key: value}}`` each, in order.
+        takeover: the ``exploited`` line of the journal that is still to be carried out.
+        lineage: ``iter``, ``donor``, ``checkpoint``, ``changes`` of each takeover.
         judged: the scheduler has decided to end it.
         repeat_of: the trial whose draw it runs once more, with ``seed``; empty of a trial of the search.
     """
@@ -41,6 +45,10 @@ class TrialState:
     ended: float | None = None
     failures: list[str] = field(default_factory=list)
     origins: list[tuple[int, str]] = field(default_factory=list)
+    base: dict[str, Any] = field(default_factory=dict)
+    schedule: list[dict[str, Any]] = field(default_factory=list)
+    takeover: Mapping[str, Any] | None = None
+    lineage: list[dict[str, Any]] = field(default_factory=list)
     judged: bool = False
     repeat_of: str = ""
     seed: int | None = None
@@ -77,7 +85,10 @@ class Standing:
             self.launches += 1
         elif event == "proposed":
             repeat = {"repeat_of": line.get("repeat_of", ""), "seed": line.get("seed")}
-            self.trials[line["trial"]] = TrialState(line["trial"], line["number"], dict(line["draw"]), **repeat)
+            draw = dict(line["draw"])
+            self.trials[line["trial"]] = TrialState(line["trial"], line["number"], draw, base=draw, **repeat)
+            if (of := self.trials.get(repeat["repeat_of"])) is not None:
+                self.trials[line["trial"]].base, self.trials[line["trial"]].schedule = of.base, of.schedule
         elif trial is not None and event in _FOLLOWED:
             _FOLLOWED[event](trial, line)
 
@@ -126,9 +137,17 @@ def _judged(trial: TrialState, line: Mapping[str, Any]) -> None:
 
 
 def _exploited(trial: TrialState, line: Mapping[str, Any]) -> None:
-    """What it had itself beyond that iteration does not belong to the model that it is from now on."""
-    trial.results = {at: values for at, values in trial.results.items() if at < line["iter"]}
+    """Its results are those of a model that nobody goes on with; the new one's begin at that iteration."""
+    trial.results, trial.iter = {}, line["iter"]
     trial.origins.append((line["iter"], line["donor"]))
+    trial.draw, trial.base, trial.schedule = dict(line["draw"]), dict(line["base"]), list(line["schedule"])
+    trial.takeover = line
+    trial.lineage.append({key: line[key] for key in ("iter", "donor", "checkpoint", "changes")})
+
+
+def _took_over(trial: TrialState, line: Mapping[str, Any]) -> None:
+    if line["number"] == len(trial.lineage):  # else it has been told of the next one already
+        trial.takeover = None
 
 
 def _retried(trial: TrialState, line: Mapping[str, Any]) -> None:
@@ -146,6 +165,7 @@ _FOLLOWED = {
     "result": _result,
     "judged": _judged,
     "exploited": _exploited,
+    "took_over": _took_over,
     "retried": _retried,
     "ended": _ended,
 }

@@ -11,7 +11,7 @@ from typing import Any
 from rayseg.config import Config
 from rayseg.core.errors import ConfigError
 from rayseg.engine.build import run_name
-from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_local, room
+from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_local, room, room_here
 from rayseg.orchestration.facts import data_facts, datasets_of
 from rayseg.orchestration.nodes import check_nodes
 from rayseg.orchestration.run_dir import RunDir, prepare
@@ -23,7 +23,7 @@ from rayseg.tracking.run_file import new_uid
 from rayseg.tracking.tracker import Tracker
 from rayseg.tuning.driver import Driver
 from rayseg.tuning.journal import Journal, read_journal
-from rayseg.tuning.problem import SweepProblem, posed
+from rayseg.tuning.problem import SweepProblem, posed, require_room
 from rayseg.tuning.progress import Progress
 from rayseg.tuning.results import SweepFiles, SweepResult, dimension_facts, read_sweep
 from rayseg.tuning.standing import Standing
@@ -71,10 +71,11 @@ def tune(
         wait = problem.scaling.start_timeout_s
         check_nodes(problem.config, sweep_dir.path, datasets_of(problem.runner), resources, wait, fresh=False)
         require_one_store(trackers, sweep_dir.path, node_count())
+        fits = max(1, room(problem.scaling, resources) // problem.scaling.num_workers)
+        require_room(problem, fits)
         config = prepare(problem.config, sweep_dir)
         lock = SweepLock(sweep_dir.path)
         try:
-            fits = max(1, room(problem.scaling, resources) // problem.scaling.num_workers)
             return _run(problem, config, sweep_dir.path, resources, fits, console or SweepConsole(quiet=True), trackers)
         finally:
             lock.release()
@@ -102,7 +103,10 @@ def plan_sweep_run(
         raise ConfigError(f"{from_dir} is a run, not a sweep; give its config, or a sweep directory")
     work_dir = from_dir if work_dir is None else work_dir
     sweep_dir = choose_sweep_dir(config, work_dir, resume=resume, auto_resume=auto_resume)
-    return posed(config, sweep_dir.path), sweep_dir
+    problem = posed(config, sweep_dir.path)
+    if not names_a_cluster() and (fits := room_here(problem.scaling) // problem.scaling.num_workers):
+        require_room(problem, fits)
+    return problem, sweep_dir
 
 
 def _run(

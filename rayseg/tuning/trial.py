@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import Any
 
 import ray
@@ -13,7 +14,10 @@ from rayseg.core.errors import RaysegError
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.worker import write_output_to
 from rayseg.tuning.life import Life, SweepArguments
+from rayseg.tuning.taking_over import take_over
 from rayseg.tuning.trial_dir import trial_dir
+
+POLL_SECONDS = 0.2
 
 
 class TrialFailedError(RaysegError):
@@ -44,6 +48,7 @@ class TrialActor(Trainable):
         Raises:
             TrialFailedError: the run has failed, and may be tried again.
         """
+        self._wait_for_others()
         if self._life is None:
             self._begin()
         assert self._life is not None
@@ -62,6 +67,25 @@ class TrialActor(Trainable):
         if self._life is not None:
             self._life.end("the trial was taken away")
             self._life = None
+
+    def _wait_for_others(self) -> None:
+        """While the trial is held back; then take over from another one, if it should."""
+        mailbox = self._arguments.mailbox
+        while True:
+            is_held, order = ray.get(mailbox.takeover.remote(self._name))
+            if not is_held:
+                break
+            time.sleep(POLL_SECONDS)
+        if order is not None:
+            self._take_over(order)
+
+    def _take_over(self, order: dict[str, Any]) -> None:
+        """End the present life; the next one goes on from another trial's checkpoint."""
+        if self._life is not None:
+            self._life.end(f"goes on from {order['checkpoint']} of trial {order['donor']}")
+            self._life = None
+        take_over(trial_dir(self._arguments.sweep_dir, self._name), order)
+        ray.get(self._arguments.mailbox.took_over.remote(self._name, order["number"]))
 
     def _begin(self) -> None:
         write_output_to(trial_dir(self._arguments.sweep_dir, self._name) / "logs" / "trial.log")

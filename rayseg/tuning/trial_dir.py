@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,18 @@ def trial_dir(sweep_dir: Path, name: str) -> Path:
 
 
 def make_trial_dir(
-    problem: SweepProblem, sweep_dir: Path, name: str, draw: Mapping[str, Any], seed: int | None = None
+    problem: SweepProblem,
+    sweep_dir: Path,
+    name: str,
+    draw: Mapping[str, Any],
+    seed: int | None = None,
+    schedule: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Make it, with the trial's config in it. A checkpoint store that the sweep names has a folder for each trial.
 
     Args:
         seed: instead of the config's ``randomness.seed``.
+        schedule: ``changes`` of a HyperparameterScheduleHook.
 
     Raises:
         ConfigError: the draw gives no valid config, or the directory cannot be written.
@@ -35,6 +41,9 @@ def make_trial_dir(
     config = problem.trial_config(draw)
     if seed is not None:
         config["randomness"] = {**config["randomness"], "seed": seed}
+    if schedule:
+        hook = {"type": "HyperparameterScheduleHook", "changes": [dict(change) for change in schedule]}
+        config["custom_hooks"] = [*(config.get("custom_hooks") or ()), hook]
     if url := (config.get("checkpoint_store") or {}).get("url"):
         config["checkpoint_store"] = {"url": f"{url.rstrip('/')}/{sweep_dir.name}/{name}"}
     path = trial_dir(sweep_dir, name)

@@ -1,4 +1,4 @@
-"""HyperparameterScheduleHook: the right numbers in the right groups from the right iteration on, also after a resume."""
+"""HyperparameterScheduleHook: the right numbers in the right groups from the right iteration on, resumed or not."""
 
 from __future__ import annotations
 
@@ -164,6 +164,8 @@ def test_bad_arguments(changes: list[Any], message: str) -> None:
 def test_what_the_optimizer_cannot_be_given_is_found_before_training(
     tmp_path: Path, values: dict[str, float], message: str
 ) -> None:
-    run = build(tmp_path, custom_hooks=[scheduled((2, values))], optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}})
+    run = build(
+        tmp_path, custom_hooks=[scheduled((2, values))], optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}}
+    )
     with pytest.raises(ConfigError, match=message):
         run.runner.check_hooks()
