@@ -146,7 +146,7 @@ class CheckpointStore:
         self._pins.set(label, name, attempt, self._attempts.checker(attempt))
 
     def unpin(self, label: str, attempt: int | None = None) -> None:
-        """Take a label away, if it is there: its checkpoint may be pruned from then on. Arguments and errors as ``pin``."""
+        """Take a label away, if it is there; its checkpoint may be pruned from then on. See ``pin``."""
         attempt = self._attempts.newest() if attempt is None else attempt
         self._pins.remove(label, attempt, self._attempts.checker(attempt))
 
