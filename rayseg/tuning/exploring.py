@@ -25,7 +25,7 @@ def perturbable(space: Space, names: Sequence[str] | None) -> list[Dimension]:
     Raises:
         ConfigError: there is none, or a name is none of them.
     """
-    fit = [one for one in space.all() if isinstance(one.leaf, Range) and one.key.startswith(SECTIONS)]
+    fit = [one for one in space.all() if isinstance(one.leaf, Range) and _optimizer_keys(space, one)]
     if names is None and not fit:
         raise ConfigError(
             "tune.scheduler: PBT has nothing to perturb: no range such as loguniform(1e-4, 1e-2) is open below "
@@ -33,16 +33,20 @@ def perturbable(space: Space, names: Sequence[str] | None) -> list[Dimension]:
         )
     for name in names or ():
         _require_fit(name, space, fit)
-    return [one for one in fit if names is None or one.name in names or one.key in names]
+    return [one for one in fit if names is None or not {one.name, *space.keys_of(one.name)}.isdisjoint(names)]
+
+
+def _optimizer_keys(space: Space, dimension: Dimension) -> list[str]:
+    return [key for key in space.keys_of(dimension.name) if key.startswith(SECTIONS)]
 
 
 def _require_fit(name: str, space: Space, fit: Sequence[Dimension]) -> None:
-    named = [one for one in space.all() if name in (one.name, one.key)]
+    named = [one for one in space.all() if name == one.name or name in space.keys_of(one.name)]
     if not named:
-        known = dict.fromkeys([*(one.name for one in fit), *(one.key for one in fit)])
+        known = dict.fromkeys(key for one in fit for key in (one.name, *_optimizer_keys(space, one)))
         raise ConfigError(f"{KEY}: no dimension {name!r}{did_you_mean(name, known)}; it may name {', '.join(known)}")
     if not any(one in fit for one in named):
-        why = f"is a {named[0].leaf.kind}" if named[0].key.startswith(SECTIONS) else "is no value of the optimizer"
+        why = f"is a {named[0].leaf.kind}" if _optimizer_keys(space, named[0]) else "is no value of the optimizer"
         raise ConfigError(
             f"{KEY}: {name!r} {why}; what can change in mid-run are ranges below "
             f"{' and '.join(section.rstrip('.') for section in SECTIONS)}"

@@ -25,11 +25,10 @@ class TrialState:
         begun: when its process first trained, seconds since the Unix epoch.
         ended: when it ended.
         failures: why it was started again, once each.
-        origins: iteration and donor of each checkpoint that it took over (population based training).
         base: the draw that its config was made of; another trial's after a takeover.
         schedule: what changes in that config, ``{"iter": ..., "values": {key: value}}`` each, in order.
         takeover: the ``exploited`` line of the journal that is still to be carried out.
-        lineage: ``iter``, ``donor``, ``checkpoint``, ``changes`` of each takeover.
+        lineage: ``iter``, ``donor``, ``checkpoint``, ``changes`` of each takeover (population based training).
         judged: the scheduler has decided to end it.
         repeat_of: the trial whose draw it runs once more, with ``seed``; empty of a trial of the search.
     """
@@ -44,7 +43,6 @@ class TrialState:
     begun: float | None = None
     ended: float | None = None
     failures: list[str] = field(default_factory=list)
-    origins: list[tuple[int, str]] = field(default_factory=list)
     base: dict[str, Any] = field(default_factory=dict)
     schedule: list[dict[str, Any]] = field(default_factory=list)
     takeover: Mapping[str, Any] | None = None
@@ -139,7 +137,6 @@ def _judged(trial: TrialState, line: Mapping[str, Any]) -> None:
 def _exploited(trial: TrialState, line: Mapping[str, Any]) -> None:
     """Its results are those of a model that nobody goes on with; the new one's begin at that iteration."""
     trial.results, trial.iter = {}, line["iter"]
-    trial.origins.append((line["iter"], line["donor"]))
     trial.draw, trial.base, trial.schedule = dict(line["draw"]), dict(line["base"]), list(line["schedule"])
     trial.takeover = line
     trial.lineage.append({key: line[key] for key in ("iter", "donor", "checkpoint", "changes")})

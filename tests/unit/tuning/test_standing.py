@@ -89,7 +89,8 @@ def test_retried_judged_and_taken_over(tmp_path: Path) -> None:
         tmp_path,
         proposed(0), ("started", {"trial": "0000", "host": "h", "pid": 1}), result(0, 10, 0.5), result(0, 20, 0.6),
         ("retried", {"trial": "0000", "reason": "its process was killed"}),
-        ("exploited", {"trial": "0000", "donor": "0001", "checkpoint": "iter_20", "iter": 20, "changes": {}}),
+        ("exploited", {"trial": "0000", "donor": "0001", "checkpoint": "iter_20", "iter": 20, "changes": {"lr": 0.2},
+                       "draw": {"x": 0.2}, "base": {"x": 0.1}, "schedule": [{"iter": 20, "values": {"lr": 0.2}}]}),
         ("judged", {"trial": "0000", "iter": 20, "reason": "stopped by ASHA at iteration 20"}),
         ("something new", {"trial": "0000"}),
     )  # fmt: skip
@@ -97,8 +98,14 @@ def test_retried_judged_and_taken_over(tmp_path: Path) -> None:
     assert trial.failures == ["its process was killed"]
     assert trial.status == "proposed"
     assert trial.judged
-    assert trial.results == {10: {"mIoU": 0.5}}
-    assert trial.origins == [(20, "0001")]
+    assert trial.results == {}, "they are of a model that is gone"
+    assert trial.lineage == [{"iter": 20, "donor": "0001", "checkpoint": "iter_20", "changes": {"lr": 0.2}}]
+    assert (trial.draw, trial.base, trial.schedule) == (
+        {"x": 0.2}, {"x": 0.1}, [{"iter": 20, "values": {"lr": 0.2}}]
+    )  # fmt: skip
+    assert trial.takeover is not None
+    standing.take({"event": "took_over", "trial": "0000", "number": 1})
+    assert trial.takeover is None
 
 
 def test_files_say_how_it_stands(tmp_path: Path) -> None:
