@@ -102,14 +102,18 @@ def _lines(facts: dict[str, Any], tree: list[str]) -> list[str]:
         f"space           {len(space['dimensions'])} dimensions, {size}",
         *(f"                {line}" for line in tree),
         f"trials          {facts['trials']:,} of up to {facts['max_iters']:,} iterations, "
-        f"by {_component(facts['searcher'])}"
-        + (f", stopped early by {_component(scheduler)}" if scheduler else ", none stopped early"),
+        f"by {_component(facts['searcher'])}" + (f", {_rule(scheduler)}" if scheduler else ", none stopped early"),
         f"compared by     {facts['metric']}, the {'larger' if facts['mode'] == 'max' else 'smaller'} the better",
         f"each trial      {resources['workers_per_trial']} of {each} in {resources['where']}"
         + (f"; {at_once} at once" if at_once is not None else "; as many at once as fit"),
         f"checked whole   {len(facts['checked'])} trials, each option of each choice in at least one:",
         *(f"                {_drawn(entry['draw'])}" for entry in facts["checked"][:SHOWN_DRAWS]),
     ]
+
+
+def _rule(scheduler: dict[str, Any]) -> str:
+    does = "which take over from each other by" if scheduler["type"] == "PBT" else "stopped early by"
+    return f"{does} {_component(scheduler)}"
 
 
 def _component(section: dict[str, Any]) -> str:
