@@ -44,7 +44,8 @@ def _require_fit(name: str, space: Space, fit: Sequence[Dimension]) -> None:
     named = [one for one in space.all() if name == one.name or name in space.keys_of(one.name)]
     if not named:
         known = dict.fromkeys(key for one in fit for key in (one.name, *_optimizer_keys(space, one)))
-        raise ConfigError(f"{KEY}: no dimension {name!r}{did_you_mean(name, known)}; it may name {', '.join(known)}")
+        hint = did_you_mean(name, known) or f"; it takes {', '.join(known)}"
+        raise ConfigError(f"{KEY}: no dimension {name!r}{hint}")
     if not any(one in fit for one in named):
         why = f"is a {named[0].leaf.kind}" if _optimizer_keys(space, named[0]) else "is no value of the optimizer"
         raise ConfigError(

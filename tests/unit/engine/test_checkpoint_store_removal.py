@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rayseg.core.errors import StaleAttemptError
 from rayseg.engine import storage_local
 from rayseg.engine.checkpoint_store import Checkpoint, CheckpointStore
 from tests.checkpoints import files, names, save
@@ -28,6 +29,21 @@ def test_prune_keeps_the_newest_and_the_pinned(store: CheckpointStore) -> None:
     assert names(store) == ["iter_2", "iter_4", "iter_5", "iter_6"]
     assert store._storage.names("iter_1") == []
     assert "model.safetensors" in store._storage.names("iter_7")
+
+
+def test_what_is_unpinned_may_go(store: CheckpointStore) -> None:
+    attempt = store.claim_attempt()
+    for iteration in (1, 2, 3):
+        save(store, iteration, attempt)
+    store.pin("a/b c", "iter_1")
+    store.pin("best_mIoU", "iter_2")
+    store.unpin("a/b c")
+    store.unpin("never pinned", attempt)
+    assert store.pins() == {"best_mIoU": "iter_2"}
+    assert store.prune(1) == ["iter_1"]
+    store.claim_attempt()
+    with pytest.raises(StaleAttemptError):
+        store.unpin("best_mIoU", attempt)
 
 
 @settings(max_examples=40, deadline=None)

@@ -128,6 +128,15 @@ def test_a_best_from_before_the_restart_is_told_again(tmp_path: Path) -> None:
     assert best_of(again)[0] == (0.7, 4)
 
 
+def test_a_best_whose_checkpoint_is_not_here_is_none(tmp_path: Path) -> None:
+    """As after another run's checkpoint was taken over: that one's best lies elsewhere."""
+    cfg = iterations(6, val_interval=2)
+    first = saved(tmp_path, cfg, Scores(mIoU=[0.1, 0.7, 0.2]), interval=6, save_best="mIoU")
+    first.runner.checkpointer.store.unpin("best_mIoU")
+    again = saved(tmp_path, iterations(10, val_interval=2), Scores(mIoU=[0.3, 0.4]), save_best="mIoU")
+    assert best_of(again) == [(0.3, 8), (0.4, 10)]
+
+
 def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
     run = build(tmp_path, default_hooks=hooks(save_best="mIuo"))
     with pytest.raises(ConfigError, match=r"save_best: .*mIuo.*did you mean 'mIoU'"):

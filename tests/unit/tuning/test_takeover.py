@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from rayseg.config import load_config
+from rayseg.core.errors import CheckpointError
 from rayseg.engine.checkpoint_store import CheckpointStore
 from rayseg.tuning.exploiting import Exploits
+from rayseg.tuning.mailbox import SweepMailbox
 from rayseg.tuning.standing import Standing
 from rayseg.tuning.taking_over import take_over
 from rayseg.tuning.trial_dir import make_trial_dir
-from tests.checkpoints import save
+from tests.checkpoints import damage, holds_what_was_saved, save
 from tests.unit.tuning.population import LR, problem
 
 
@@ -24,6 +26,53 @@ class Mailbox:
 
     def request_takeover(self, trial: str, order: dict[str, Any]) -> None:
         self.orders[trial] = order
+
+
+@pytest.mark.parametrize("place", ["local", "fsspec"])
+def test_a_takeover_between_stores(tmp_path: Path, place: str) -> None:
+    """From and to a local path or an object store; what the child had is gone, labels and all."""
+    roots = {"local": str(tmp_path / "stores"), "fsspec": f"memory://{tmp_path.name}"}
+    donor, run_dir = CheckpointStore(f"{roots[place]}/donor"), tmp_path / "child"
+    for store, by in ((donor, "donor"), (CheckpointStore(f"{roots[place]}/child"), "child")):
+        attempt = store.claim_attempt()
+        for iteration in (3, 6):
+            save(store, iteration, attempt, by=by)
+        store.pin("best_mIoU", "iter_6")
+        store.pin("pbt", "iter_3")
+    run_dir.mkdir()
+    (run_dir / "config.py").write_text(f"checkpoint_store = dict(url='{roots[place]}/child')\n")
+    (run_dir / "inherited.jsonl").write_text("")
+    take_over(run_dir, {"store": donor.root, "checkpoint": "iter_6"})
+    child = CheckpointStore(f"{roots[place]}/child")
+    assert [one.name for one in child.list()] == ["iter_6"]
+    assert holds_what_was_saved(child.load("last"))
+    assert child.load("last").facts["by"] == "donor"
+    assert child.pins() == {}, "a best at the same iteration is found again by the validation there"
+
+
+def test_a_damaged_donor_is_not_taken(tmp_path: Path, sweep: Any) -> None:
+    exploits, _, mailbox, _ = sweep
+    exploits.exploit("0001", [("0000", 4)])
+    damage(CheckpointStore(tmp_path / "trials/0000/checkpoints"), "iter_4/model.safetensors")
+    with pytest.raises(CheckpointError, match="is not what was written"):
+        take_over(tmp_path / "trials/0001", mailbox.orders["0001"])
+    kept = CheckpointStore(tmp_path / "trials/0001/checkpoints")
+    assert [one.name for one in kept.list()] == ["iter_2", "iter_4"]
+
+
+def test_the_mailbox() -> None:
+    mailbox = SweepMailbox()
+    mailbox.hold("a")
+    mailbox.request_takeover("a", {"number": 1})
+    assert mailbox.takeover("a") == (True, {"number": 1})
+    assert mailbox.takeover("b") == (False, None)
+    mailbox.release(["a", "b"])
+    mailbox.took_over("a", 1)
+    assert mailbox.takeover("a") == (False, None)
+    assert mailbox.drain() == [{"event": "took_over", "trial": "a", "number": 1}]
+    mailbox.hold("a")
+    mailbox.request_stop("Ctrl-C")
+    assert mailbox.takeover("a") == (False, None), "who is to stop waits for nobody"
 
 
 @pytest.fixture
