@@ -133,8 +133,8 @@ def test_a_best_whose_checkpoint_is_not_here_is_none(tmp_path: Path) -> None:
     cfg = iterations(6, val_interval=2)
     first = saved(tmp_path, cfg, Scores(mIoU=[0.1, 0.7, 0.2]), interval=6, save_best="mIoU")
     first.runner.checkpointer.store.unpin("best_mIoU")
-    again = saved(tmp_path, iterations(10, val_interval=2), Scores(mIoU=[0.3, 0.4]), save_best="mIoU")
-    assert best_of(again) == [(0.3, 8), (0.4, 10)]
+    again = saved(tmp_path, iterations(10, val_interval=2), Scores(mIoU=[0.2, 0.3, 0.1]), save_best="mIoU")
+    assert best_of(again) == [(0.2, 6), (0.3, 8)]
 
 
 def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
