@@ -84,7 +84,7 @@ def tune(workspace: Path, name: str, *overrides: str) -> Path:
     with rayseg("tune", "pbt.py", *overrides, "--work-dir", name, cwd=workspace) as command:
         code, out, err = command.finish(MINUTES * 60)
         assert code == 0, f"{out}\n{err}"
-        command.all_gone()
+        command.all_gone(120)
     return workspace / name
 
 
@@ -148,7 +148,7 @@ def test_a_driver_killed_at_a_takeover_leaves_no_trace(workspace: Path, sweep: P
         driver.wait_for(lambda: journal(killed, "exploited"), 120, "a takeover")
         driver.send(signal.SIGKILL)
         driver.finish(10)
-        driver.all_gone()
+        driver.all_gone(120)
     with rayseg("tune", "killed", "--resume", cwd=workspace) as driver:
         code, out, err = driver.finish(MINUTES * 60)
         assert code == 0, f"{out}\n{err}"
