@@ -29,7 +29,7 @@ def status(
     quiet: Quiet = False,
 ) -> int:
     """Show how a job on a cluster stands, or all jobs, the newest first."""
-    from rayseg.orchestration import job_status, jobs
+    from rayseg.submission import job_status, jobs
 
     out = Output(json, quiet)
     if job is not None:
@@ -53,7 +53,7 @@ def logs(
     quiet: Quiet = False,
 ) -> int:
     """Print what a job has printed, and with --follow what it goes on to print."""
-    from rayseg.orchestration import follow_job, job_log, job_status
+    from rayseg.submission import follow_job, job_log, job_status
 
     out = Output(json, quiet)
     if follow:
@@ -77,7 +77,7 @@ def stop(
     quiet: Quiet = False,
 ) -> int:
     """Ask a job to save and end, and wait until it has."""
-    from rayseg.orchestration import stop_job
+    from rayseg.submission import stop_job
 
     out = Output(json, quiet)
     try:

@@ -52,8 +52,8 @@ def submit(
     Exit code: that of the command in the job; 130 when it was stopped, or when Ctrl-C ended the following; 2 for bad
     input (nothing was submitted).
     """
-    from rayseg.orchestration import follow_job
-    from rayseg.orchestration import submit as send
+    from rayseg.submission import follow_job
+    from rayseg.submission import submit as send
 
     out = Output(json, quiet)
     verb, source, overrides, options = parsed(context, command)
@@ -98,7 +98,7 @@ def parsed(context: typer.Context, command: list[str]) -> tuple[str, str, list[s
     Raises:
         ConfigError: a verb that no job runs.
     """
-    from rayseg.orchestration.job_config import VERBS, require_verb
+    from rayseg.submission.config import VERBS, require_verb
 
     verb, *arguments = command
     require_verb(verb)

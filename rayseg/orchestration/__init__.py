@@ -1,4 +1,4 @@
-"""Train, plan, test and predict, from Python as from the command line. The only room that imports Ray."""
+"""Train, plan, test and predict, from Python as from the command line. It imports Ray, as few other rooms do."""
 
 from importlib import import_module
 from typing import Any
@@ -10,14 +10,8 @@ _PUBLIC = {
     "RunResult": "results",
     "SyncResult": "results",
     "TestResult": "results",
-    "follow_job": "job_control",
-    "job_log": "job_control",
-    "job_status": "job_control",
-    "jobs": "job_control",
     "plan": "planning",
     "predict": "prediction",
-    "stop_job": "job_control",
-    "submit": "submitting",
     "sync": "syncing",
     "test": "evaluation",
     "train": "training",

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import typer
 
-import rayseg.orchestration
+import rayseg.submission
 from rayseg.cli.main import app, main
-from rayseg.orchestration.job_config import VERBS
 from rayseg.orchestration.results import JobResult
+from rayseg.submission.config import VERBS
 
 
 def test_a_job_knows_the_options_of_its_verb() -> None:
@@ -37,7 +37,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     fakes = SimpleNamespace(submit=submit, follow_job=follow_job)
     for name in ("submit", "follow_job"):
-        monkeypatch.setattr(rayseg.orchestration, name, getattr(fakes, name), raising=False)
+        monkeypatch.setattr(rayseg.submission, name, getattr(fakes, name), raising=False)
     return seen
 
 

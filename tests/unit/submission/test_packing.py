@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ray._private.runtime_env.packaging import create_package
 
 from rayseg.core.errors import ConfigError
-from rayseg.orchestration.packing import Package, require_small, select, size, write_archive
+from rayseg.submission.packing import Package, require_small, select, size, write_archive
 
 SECRETS = [
     *(".env", ".env.production", "sub/.netrc", "id_rsa", "id_ed25519.pub", "tls/server.pem", "server.KEY"),

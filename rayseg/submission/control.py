@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from rayseg.core.errors import RaysegError
-from rayseg.orchestration.job_following import Write, follow, print_piece
-from rayseg.orchestration.job_server import JobServer, LostError, connect
 from rayseg.orchestration.results import JobResult
 from rayseg.orchestration.stop import JOB_STOP_WAIT, RAYS_STOP_WAIT_S
+from rayseg.submission.following import Write, follow, print_piece
+from rayseg.submission.server import JobServer, LostError, connect
 
 STOPPED_CODE = 130
 POLL_S = 0.5

@@ -15,9 +15,9 @@ from rayseg.config import Config
 from rayseg.config.secrets import env_names
 from rayseg.config.tree import walk
 from rayseg.core.errors import ConfigError, Problem, did_you_mean
-from rayseg.orchestration.packing import Package
 from rayseg.orchestration.run_dir import named_by
 from rayseg.orchestration.source import CONFIG_FILE, checked, read_source
+from rayseg.submission.packing import Package
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from rayseg.core.errors import RaysegError
-from rayseg.orchestration import job_following
-from rayseg.orchestration.job_control import exit_code, job_result
-from rayseg.orchestration.job_following import follow
-from rayseg.orchestration.job_server import LostError
+from rayseg.submission import following as job_following
+from rayseg.submission.control import exit_code, job_result
+from rayseg.submission.following import follow
+from rayseg.submission.server import LostError
 from tests.processes import wait_until
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rayseg.core.errors import ConfigError
-from rayseg.orchestration.job_config import Job, check_job, require_packed, variables_not_sent, variables_to_send
-from rayseg.orchestration.job_control import job_result
-from rayseg.orchestration.job_following import Write, follow, print_piece
-from rayseg.orchestration.job_server import JobServer, connect
-from rayseg.orchestration.packing import Package, require_small, select, size, write_archive
 from rayseg.orchestration.results import JobResult
 from rayseg.orchestration.stop import JOB_STOP_WAIT
 from rayseg.orchestration.versions import EXPECTED, as_variable, differences, refusal, versions_here
+from rayseg.submission.config import Job, check_job, require_packed, variables_not_sent, variables_to_send
+from rayseg.submission.control import job_result
+from rayseg.submission.following import Write, follow, print_piece
+from rayseg.submission.packing import Package, require_small, select, size, write_archive
+from rayseg.submission.server import JobServer, connect
 
 MAX_SIZE_MIB = 100.0
 RAYS_MAX_SIZE_MIB = 500.0

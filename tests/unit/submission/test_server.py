@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rayseg.core.errors import ConfigError
-from rayseg.orchestration.job_server import connect, job_server_address, token_for
+from rayseg.submission.server import connect, job_server_address, token_for
 from tests.distributed import free_port
 
 VARIABLES = (

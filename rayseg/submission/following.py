@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from rayseg.core.errors import RaysegError
-from rayseg.orchestration.job_server import JobServer, LostError
+from rayseg.submission.server import JobServer, LostError
 
 PATIENCE_S = 120.0
 RETRY_S = 1.0

@@ -12,7 +12,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from rayseg.core.errors import ConfigError
-from rayseg.orchestration.pack_rules import DATA, SECRET, why_not_directory, why_not_file
+from rayseg.submission.pack_rules import DATA, SECRET, why_not_directory, why_not_file
 
 MIB = 2**20
 SHOWN_LARGEST = 5

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rayseg.core.errors import ConfigError
-from rayseg.orchestration.job_config import Job, check_job, require_packed, variables_not_sent, variables_to_send
-from rayseg.orchestration.packing import select
+from rayseg.submission.config import Job, check_job, require_packed, variables_not_sent, variables_to_send
+from rayseg.submission.packing import select
 
 CONFIG = """
 model = dict(type='Segmentor', net=dict(type='torch.nn.Conv2d', in_channels=3, out_channels=3, kernel_size=1),
