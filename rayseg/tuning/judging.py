@@ -6,6 +6,7 @@ control point with its files in order, and says so itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,19 +54,33 @@ class Judge(FIFOScheduler):
         self._last_iter = last_iter
         self._seen: dict[str, int] = {}
         self._added: set[str] = set()
+        self._unruled: set[str] = set()  # judged, or a repeat of the search's best
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """The metric is known already."""
         return True
 
     def replay(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Let the rule see what an earlier driver's trials gave, in the order of the journal."""
+        """Let the rule see what an earlier driver's trials gave, in the order of the journal.
+
+        A decision that the driver did not live to write down is written now.
+        """
+        unwritten: dict[str, int] = {}
         for line in lines:
-            if line["event"] == "proposed":
-                self._add(line["trial"])
+            name = line.get("trial", "")
+            if line["event"] == "proposed" and line.get("repeat_of"):
+                self._unruled.add(name)
+            elif line["event"] == "proposed":
+                self._add(name)
             elif line["event"] == "result":
-                self._seen[line["trial"]] = max(line["iter"], self._seen.get(line["trial"], 0))
-                self._decide(line["trial"], {"iter": line["iter"], **line["values"]})
+                at = line["iter"]
+                self._seen[name] = max(at, self._seen.get(name, 0))
+                if self._ends_here(name, at, line["values"]):
+                    unwritten[name] = at
+            elif line["event"] in ("judged", "ended"):
+                unwritten.pop(name, None)
+        for name, at in unwritten.items():
+            self._write("judged", trial=name, iter=at, reason=self._reason(at))
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial begins, or begins again after a failure."""
@@ -79,10 +94,9 @@ class Judge(FIFOScheduler):
         self._seen[name] = at
         values = {key.removeprefix(VALUES): value for key, value in result.items() if key.startswith(VALUES)}
         self._write("result", trial=name, iter=at, values=values)
-        if self._decide(name, {"iter": at, **values}) == TrialScheduler.STOP and at < self._last_iter:
-            reason = f"stopped by {self._name} at iteration {at}"
-            self._write("judged", trial=name, iter=at, reason=reason)
-            self._end(name, reason)
+        if self._ends_here(name, at, values):
+            self._write("judged", trial=name, iter=at, reason=self._reason(at))
+            self._end(name, self._reason(at))
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -105,11 +119,21 @@ class Judge(FIFOScheduler):
             self._added.add(name)
             self._rule.on_trial_add(None, Known(name))
 
-    def _decide(self, name: str, result: dict[str, Any]) -> str:
-        if self._rule is None or result.get(self._compared) is None:
-            return TrialScheduler.CONTINUE
-        decision: str = self._rule.on_trial_result(_NoController, Known(name), result)
-        return decision
+    def _ends_here(self, name: str, at: int, values: Mapping[str, Any]) -> bool:
+        """What the rule decides, once; it does not see a score that is no number: in the journal it is none either."""
+        score = values.get(self._compared)
+        if self._rule is None or name in self._unruled:
+            return False
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            return False
+        decision = self._rule.on_trial_result(_NoController, Known(name), {"iter": at, **values})
+        ends = bool(decision == TrialScheduler.STOP and at < self._last_iter)
+        if ends:  # with workers of its own it may validate again before it hears of it
+            self._unruled.add(name)
+        return ends
+
+    def _reason(self, at: int) -> str:
+        return f"stopped by {self._name} at iteration {at}"
 
 
 class _NoController:
