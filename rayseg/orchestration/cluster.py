@@ -15,7 +15,12 @@ from rayseg.config.settings import Scaling
 from rayseg.core.errors import ConfigError
 from rayseg.engine.hardware import cores
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_PRINT_PATCH": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread that is left after a second Ctrl-C would start Ray once more
+}
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, RaysegError
 from rayseg.data.home import rayseg_home
 from rayseg.orchestration.cluster import actor_here
 from rayseg.orchestration.source import CONFIG_FILE
@@ -26,11 +26,13 @@ from rayseg.tuning.problem import SweepProblem
 from rayseg.tuning.repeats import Repeat, wanted_repeats
 from rayseg.tuning.report import write_sweep_report
 from rayseg.tuning.results import SweepFiles, SweepResult, best_of, trial_row
+from rayseg.tuning.schedulers import Scheduler
 from rayseg.tuning.standing import ENDED, Standing, TrialState
 from rayseg.tuning.table import SweepConsole
 from rayseg.tuning.tracked import SweepRun
-from rayseg.tuning.trial_dir import make_trial_dir, prune_trial, trial_dir
+from rayseg.tuning.trial_dir import close_trial, make_trial_dir, prune_trial, trial_dir
 
+LOGGER = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
 WRITE_SECONDS = 2.0
 SCRATCH = ".ray"
@@ -87,28 +89,29 @@ class Driver:
         from rayseg.tuning.mailbox import SweepMailbox
 
         self._note("launch", command=self.files.facts["command"])
-        self._settle()
-        self.console.start(self.sweep_dir, self.files.facts, self.standing)
-        self.tracked.start()
         self.mailbox: Any = actor_here(SweepMailbox)
         self.exploits = self._exploiting()
         self._began = time.monotonic()
-        error = self._go_through(self._judge(lines), self.standing.searched(), self._propose, stop)
+        judge = self._judge(lines, self.problem.scheduler)
+        self._settle()
+        self.console.start(self.sweep_dir, self.files.facts, self.standing)
+        self.tracked.start()
+        error = self._go_through(judge, self.standing.searched(), self._propose, stop)
         if error is None and not self._stopping and self.problem.settings.seeds:
             self._repeats = self._wanted_repeats()
-            error = self._go_through(self._judge(None), self.standing.repeats(), self._propose_repeat, stop)
+            error = self._go_through(self._judge(lines, None), self.standing.repeats(), self._propose_repeat, stop)
         return self._ended(error)
 
-    def _judge(self, lines: Iterable[Mapping[str, Any]] | None) -> Any:
-        """With the sweep's rule, which learns what the journal has; for repeats (None) without one."""
+    def _judge(self, lines: Iterable[Mapping[str, Any]], scheduler: Scheduler | None) -> Any:
+        """It learns what the journal has; for repeats without a scheduler."""
         from rayseg.tuning.judging import Judge
 
-        tune, scheduler = self.problem.settings, self.problem.scheduler if lines is not None else None
+        tune = self.problem.settings
         rule = scheduler.build(tune.metric, self.problem.mode, self.problem.max_iters) if scheduler else None
         name = type(scheduler).__name__ if scheduler else ""
-        parts = tune.metric, rule, self._note, self._end, name, self.problem.max_iters
+        parts = tune.metric, rule, self._note_after, self._end, name, self.problem.max_iters
         judge = self.exploits.judge(*parts) if self.exploits is not None and rule is not None else Judge(*parts)
-        judge.replay(lines or ())
+        judge.replay(lines)
         return judge
 
     def _exploiting(self) -> Exploits | None:
@@ -131,6 +134,11 @@ class Driver:
         launch = _Launch(lambda: self._tune(judge))
         try:
             self._follow(launch, stop)
+        except KeyboardInterrupt:  # a second Ctrl-C: what runs is not waited for
+            self._stop("interrupted")
+        except BaseException:  # a full disk: who shares this Ray is not left with trials
+            self._stop("the driver has failed")
+            raise
         finally:
             shutil.rmtree(self.sweep_dir / SCRATCH, ignore_errors=True)
         return launch.error
@@ -152,7 +160,7 @@ class Driver:
             search_alg=self.proposals,
             scheduler=judge,
             max_failures=self.problem.settings.max_failures,
-            callbacks=[NoteTrialFailures(self._note, self.sweep_dir)],
+            callbacks=[NoteTrialFailures(self._note_after, self.sweep_dir)],
             reuse_actors=True,
             raise_on_failed_trial=False,
             verbose=0,
@@ -171,20 +179,30 @@ class Driver:
 
     def _follow(self, launch: _Launch, stop: StopRequest) -> None:
         """Look after the sweep until Ray Tune is done: events, files, the terminal, the wish to stop."""
-        import ray
-
         budget = self.problem.settings.time_budget
         ends_at = self._began + budget if budget is not None else float("inf")
         ended = False
         while not ended:
             ended = launch.wait(LOOK_SECONDS)
-            for event in ray.get(self.mailbox.drain.remote()):
-                self._note(event.pop("event"), **event)
+            self._hear()
             if stop.reason is not None:
                 self._stop(stop.reason)
             elif time.monotonic() > ends_at:
                 self._stop(f"the time budget of {budget:g} s is spent")
             self._write()
+
+    def _hear(self) -> None:
+        """Write down what trials have told."""
+        import ray
+
+        with self._lock:
+            for event in ray.get(self.mailbox.drain.remote()):
+                self._note(event.pop("event"), **event)
+
+    def _note_after(self, event: str, **facts: Any) -> None:
+        """As ``_note``, after what trials told before: that one has begun does not come after that it has ended."""
+        self._hear()
+        self._note(event, **facts)
 
     def _stop(self, reason: str) -> None:
         """Propose no more, and let what runs save and end."""
@@ -254,6 +272,8 @@ class Driver:
             self.tracked.take(line)
         if self.exploits is not None and event in ("took_over", "ended"):
             self.exploits.follow(line)
+        if event == "ended":
+            close_trial(trial_dir(self.sweep_dir, facts["trial"]), facts["status"], facts.get("reason") or "")
         if event == "ended" and facts["status"] in ENDED:
             self._prune(facts["trial"])
 
@@ -263,7 +283,10 @@ class Driver:
         best_name = best["trial"] if best else ""
         for loser in {name, self._best_name} - {best_name, ""}:
             if self.standing.trials[loser].status in ENDED:
-                prune_trial(trial_dir(self.sweep_dir, loser))
+                try:
+                    prune_trial(trial_dir(self.sweep_dir, loser))
+                except (RaysegError, OSError) as error:  # it costs room, and need not end the sweep
+                    LOGGER.warning("trial %s: its old checkpoints were not removed: %s", loser, error)
         self._best_name = best_name
 
     def _write(self, *, now: bool = False) -> None:
@@ -283,7 +306,7 @@ class Driver:
         best = best_of(self.standing, metric, mode)
         is_interrupted = bool(self._stopping) and not self._stopping.startswith("the time budget")
         status: Any = "interrupted" if is_interrupted else "failed" if best is None or error is not None else "finished"
-        text = f"{type(error).__name__}: {error}" if error is not None else None
+        text = _one_line(error) if error is not None else None
         if status == "failed" and text is None:
             text = self._why_no_score()
         self.files.facts.update(status=status, error=text, finished=time.time(), stopping=self._stopping or None)
@@ -303,6 +326,18 @@ class Driver:
     def _why_no_score(self) -> str:
         reasons = [trial.reason for trial in self.standing.trials.values() if trial.reason]
         return f"no trial gave a {self.problem.settings.metric}" + (f"; the first one: {reasons[0]}" if reasons else "")
+
+
+def _one_line(error: BaseException) -> str:
+    """What ended Ray Tune: our own error below whatever it was wrapped in, else the last line, which of a traceback
+    says what was raised."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, RaysegError):
+            return str(below).replace("\n", "; ")
+        below = below.__cause__ or below.__context__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 class _Launch:

@@ -89,7 +89,7 @@ def read_journal(sweep_dir: Path) -> Iterator[dict[str, Any]]:
                     continue
                 if isinstance(line, dict) and isinstance(line.get("event"), str):
                     yield line
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"{sweep_dir}: no sweep directory: it has no {JOURNAL_FILE}") from None
     except OSError as error:
         raise RecordingError(path, error, "read") from error

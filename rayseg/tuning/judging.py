@@ -6,6 +6,7 @@ control point with its files in order, and says so itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,15 +54,23 @@ class Judge(FIFOScheduler):
         self._last_iter = last_iter
         self._seen: dict[str, int] = {}
         self._added: set[str] = set()
+        self._unruled: set[str] = set()  # judged, or a repeat of the search's best
+        self._unwritten: dict[str, int] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """The metric is known already."""
         return True
 
     def replay(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Let the rule see what an earlier driver's trials gave, in the order of the journal."""
+        """Let the rule see what an earlier driver's trials gave, in the order of the journal.
+
+        A decision that the driver did not live to write down is written now.
+        """
         for line in lines:
             self._replay(line)
+        for name, at in self._unwritten.items():
+            self._write("judged", trial=name, iter=at, reason=self._reason(at))
+        self._unwritten.clear()
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial begins, or begins again after a failure."""
@@ -75,7 +84,7 @@ class Judge(FIFOScheduler):
         self._seen[name] = at
         values = {key.removeprefix(VALUES): value for key, value in result.items() if key.startswith(VALUES)}
         self._write("result", trial=name, iter=at, values=values)
-        decision = self._decide(name, {"iter": at, **values})
+        decision = self._decide(name, at, values)
         if at < self._last_iter:
             self._act(name, at, decision)
         return TrialScheduler.CONTINUE
@@ -96,29 +105,44 @@ class Judge(FIFOScheduler):
         return self._rule.debug_string() if self._rule is not None else ""
 
     def _replay(self, line: Mapping[str, Any]) -> None:
-        if line["event"] == "proposed":
-            self._add(line["trial"])
-        elif line["event"] == "result":
-            self._seen[line["trial"]] = max(line["iter"], self._seen.get(line["trial"], 0))
-            self._decide(line["trial"], {"iter": line["iter"], **line["values"]})
+        event, name = line["event"], line.get("trial", "")
+        if event == "proposed" and line.get("repeat_of"):
+            self._unruled.add(name)
+        elif event == "proposed":
+            self._add(name)
+        elif event == "result":
+            at = line["iter"]
+            self._seen[name] = max(at, self._seen.get(name, 0))
+            if self._decide(name, at, line["values"]) == TrialScheduler.STOP and at < self._last_iter:
+                self._unruled.add(name)
+                self._unwritten[name] = at
+        elif event in ("judged", "ended"):
+            self._unwritten.pop(name, None)
 
     def _act(self, name: str, at: int, decision: str) -> None:
-        """Carry out what the rule decided."""
+        """Carry out what the rule decided, once: a trial with workers of its own may go on before it hears of it."""
         if decision == TrialScheduler.STOP:
-            reason = f"stopped by {self._name} at iteration {at}"
-            self._write("judged", trial=name, iter=at, reason=reason)
-            self._end(name, reason)
+            self._unruled.add(name)
+            self._write("judged", trial=name, iter=at, reason=self._reason(at))
+            self._end(name, self._reason(at))
 
     def _add(self, name: str) -> None:
         if self._rule is not None and name not in self._added:
             self._added.add(name)
             self._rule.on_trial_add(None, Known(name))
 
-    def _decide(self, name: str, result: dict[str, Any]) -> str:
-        if self._rule is None or result.get(self._compared) is None:
+    def _decide(self, name: str, at: int, values: Mapping[str, Any]) -> str:
+        """What the rule says; it does not see a score that is no number: in the journal it is none either."""
+        score = values.get(self._compared)
+        if self._rule is None or name in self._unruled:
             return TrialScheduler.CONTINUE
-        decision: str = self._rule.on_trial_result(_NoController, Known(name), result)
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            return TrialScheduler.CONTINUE
+        decision: str = self._rule.on_trial_result(_NoController, Known(name), {"iter": at, **values})
         return decision
+
+    def _reason(self, at: int) -> str:
+        return f"stopped by {self._name} at iteration {at}"
 
 
 class _NoController:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +15,10 @@ from threading import Semaphore, Thread
 from typing import Any
 
 from rayseg.config import Config, config_import_path, settings
+from rayseg.core.errors import ConfigError
 from rayseg.core.record import Record
 from rayseg.engine.build import store_of
+from rayseg.engine.owner import RunOwner
 from rayseg.models.pretrained import fetch_pretrained
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.source import read_source, resolved
@@ -22,10 +26,13 @@ from rayseg.orchestration.stop import StopRequest
 from rayseg.orchestration.trackers import build_trackers
 from rayseg.orchestration.training import begin_run, carry_out
 from rayseg.tracking.console import Console
+from rayseg.tracking.json_lines import HEAD, decode_line
+from rayseg.tracking.metrics_file import METRICS_FILE, complete_lines
 from rayseg.tuning.journal import drawn
 from rayseg.tuning.trial_dir import trial_dir
 
 POLL_SECONDS = 0.5
+TAKEOVER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -128,16 +135,23 @@ class Life:
             self._results.put(error)
 
     def _listen(self, record: Record) -> None:
+        if record.name == "attempt" and record.data["start_from"] is not None:
+            for line in _validations(trial_dir(self._arguments.sweep_dir, self._name)):
+                self._give(line["iter"], {name: value for name, value in line.items() if name not in HEAD})
         if record.kind != "scalars":
             return
         if record.mode == "train":
             self._loss = record.data.get("loss", self._loss)
         elif record.mode == "val":
             self._notice_divergence(record)
-            values = {name: value for name, value in record.data.items() if "." not in name}
-            wanted = self._arguments.metric
-            self._results.put(Validation(record.iter, {**values, wanted: record.data.get(wanted, math.nan)}))
-            self._may_go_on.acquire()
+            self._give(record.iter, record.data)
+
+    def _give(self, at: int, data: Mapping[str, Any]) -> None:
+        """Hand a validation over and wait; one from before the checkpoint too, since a driver that died may lack it."""
+        wanted = self._arguments.metric
+        values = {name: value for name, value in data.items() if "." not in name}
+        self._results.put(Validation(at, {**values, wanted: data.get(wanted, math.nan)}))
+        self._may_go_on.acquire()
 
     def _notice_divergence(self, record: Record) -> None:
         """A loss or a score that is no number is a failure, and not tried again: it would come to the same."""
@@ -147,6 +161,12 @@ class Life:
                 self.request.failure = f"diverged: {name} is {value} at iteration {record.iter}"
                 self.request.end_reason = self.request.failure
                 return
+
+
+def _validations(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of a run's validations."""
+    lines = map(decode_line, complete_lines(run_dir / METRICS_FILE))
+    return [line for line in lines if line is not None and line["mode"] == "val"]
 
 
 def run_trial(
@@ -167,8 +187,28 @@ def run_trial(
     if store_of(config, run_dir).is_empty():
         with config_import_path(config):
             fetch_pretrained(config["model"])
-    owner = begin_run(config, run_dir, trackers, trial_facts(name, config, arguments), listen)
-    return carry_out(owner, config, run_dir, arguments.worker_resources, request)
+    owner = _begun(lambda: begin_run(config, run_dir, trackers, trial_facts(name, config, arguments), listen))
+    import_path = list(sys.path)
+    try:
+        return carry_out(owner, config, run_dir, arguments.worker_resources, request)
+    finally:
+        sys.path[:] = import_path  # else each trial of a process would leave its directory there
+
+
+def _begun(begin: Callable[[], RunOwner]) -> RunOwner:
+    """Begin once the process of a driver that was killed has gone, which Ray ends soon.
+
+    Raises:
+        ConfigError: it still runs the trial after ``TAKEOVER_SECONDS``.
+    """
+    deadline = time.monotonic() + TAKEOVER_SECONDS
+    while True:
+        try:
+            return begin()
+        except ConfigError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def trial_facts(name: str, config: Config, arguments: SweepArguments) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Optuna:
             raise ConfigError(f"tune.searcher.n_startup_trials: expected at least 0, found {n_startup_trials}")
         if n_ei_candidates < 1:
             raise ConfigError(f"tune.searcher.n_ei_candidates: expected at least 1, found {n_ei_candidates}")
-        self.seed = seed or 0
+        self.seed = seed
         self.n_startup_trials = n_startup_trials
         self.n_ei_candidates = n_ei_candidates
         self.metric, self.mode = "", "max"
@@ -51,7 +51,7 @@ class Optuna:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(
-            seed=derive_seed(self.seed, "trial", number) % 2**32,
+            seed=derive_seed(self.seed or 0, "trial", number) % 2**32,
             n_startup_trials=self.n_startup_trials,
             n_ei_candidates=self.n_ei_candidates,
         )

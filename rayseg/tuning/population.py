@@ -186,8 +186,6 @@ class PopulationJudge(Judge):
         self._carry_out()
 
     def _replay(self, line: Mapping[str, Any]) -> None:
-        if line["event"] == "proposed" and line.get("repeat_of"):
-            return
         super()._replay(line)
         if line["event"] == "exploited":
             self._seen[line["trial"]] = line["iter"] - 1

@@ -92,10 +92,12 @@ def posed(config: Config, sweep_dir: Path) -> SweepProblem:
             "nothing is open: give a leaf a choice, such as optim_wrapper.optimizer.lr='loguniform(1e-5, 1e-2)'"
         )
     with config_import_path(config):
-        mode = tune.mode or _guessed_mode(tune.metric)
-        searcher = _searcher(config, tune, mode)
-        scheduler = _built(SWEEP_SCHEDULERS, tune.scheduler, "tune.scheduler") if tune.scheduler else None
+        with _located(config, "tune.metric"):
+            mode = tune.mode or _guessed_mode(tune.metric)
+        with _located(config, "tune.scheduler"):
+            scheduler = _built(SWEEP_SCHEDULERS, tune.scheduler, "tune.scheduler") if tune.scheduler else None
         with _located(config, "tune.searcher"):
+            searcher = _searcher(config, tune, mode)
             total = searcher.total(space, tune.num_samples)
     with _located(config, "tune.baseline"):
         baseline = baseline_draw(space, tune.baseline)
@@ -153,7 +155,7 @@ def _guessed_mode(metric: str) -> str:
 def _searcher(config: Config, tune: TuneSettings, mode: str) -> Searcher:
     searcher = _built(SEARCHERS, tune.searcher or {"type": "Random"}, "tune.searcher")
     if getattr(searcher, "seed", None) is None:
-        searcher.seed = settings(config, "randomness").seed
+        searcher.seed = settings(config, "randomness").seed or 0
     searcher.metric, searcher.mode = tune.metric, mode
     found: Searcher = searcher
     return found

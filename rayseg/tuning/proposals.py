@@ -25,6 +25,7 @@ class Proposals(SearchAlgorithm):
         self._limit = limit
         self._live: set[str] = set()
         self._exhausted = False
+        self._stopped = False
         self._experiment: Any = None
 
     def add_configurations(self, experiments: Any) -> None:
@@ -41,9 +42,8 @@ class Proposals(SearchAlgorithm):
         return 0
 
     def stop(self) -> None:
-        """Give no more trials."""
-        self._exhausted = True
-        self._waiting.clear()
+        """Give no more trials; called from another thread."""
+        self._stopped = True
 
     def next_trial(self) -> Any:
         """A trial, or None while as many as may run do."""
@@ -62,7 +62,7 @@ class Proposals(SearchAlgorithm):
 
     def is_finished(self) -> bool:
         """Whether no trial is left to give."""
-        return self._exhausted and not self._waiting
+        return self._stopped or (self._exhausted and not self._waiting)
 
     def _made(self, name: str) -> Any:
         from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser

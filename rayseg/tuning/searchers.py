@@ -50,7 +50,7 @@ class Random:
     learns = False
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed or 0
+        self.seed = seed
 
     def total(self, space: Space, num_samples: int) -> int:
         """``num_samples`` times the combinations of ``grid`` leaves."""
@@ -64,7 +64,7 @@ class Random:
         def ask(dimension: Dimension) -> Any:
             if dimension.name in fixed:
                 return fixed[dimension.name]
-            return random_value(dimension, Generator(derive_seed(self.seed, "trial", number, dimension.name)))
+            return random_value(dimension, Generator(derive_seed(self.seed or 0, "trial", number, dimension.name)))
 
         return space.draw(ask)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import TracebackType
 
 from rayseg.config import Config, load_config
 from rayseg.core.errors import ConfigError, Problem
@@ -49,6 +50,7 @@ def choose_sweep_dir(
     """
     chosen = chosen_path(config, work_dir, resume=resume, auto_resume=auto_resume)
     path = chosen.path
+    _require_writable(path)
     if not is_sweep_dir(path):
         if resume:
             raise ConfigError(f"{path} holds no sweep to resume; start one without --resume")
@@ -66,20 +68,38 @@ def choose_sweep_dir(
     return chosen
 
 
+def _require_writable(path: Path) -> None:
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"--work-dir {path}: cannot be written: {there} is read-only for this user")
+
+
 class SweepLock:
-    """While it is held, no other process runs the sweep of a directory.
+    """While it is held, no other process runs the sweep of a directory, which is made if it is not there.
 
     Raises:
-        ConfigError: another one does.
+        ConfigError: another one does, or the directory cannot be made.
     """
 
     def __init__(self, sweep_dir: Path) -> None:
-        self._fd = os.open(sweep_dir / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            sweep_dir.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(sweep_dir / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ConfigError(f"--work-dir {sweep_dir}: cannot be written: {error.strerror or error}") from None
         try:
             lock_run(self._fd, sweep_dir)
         except ConfigError:
             self.release()
-            raise
+            raise ConfigError(f"{sweep_dir}: another process runs this sweep; stop it first") from None
+
+    def __enter__(self) -> SweepLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -67,18 +68,29 @@ def tune(
     if not names_a_cluster():
         require_local(problem.scaling)
     trackers = build_trackers(problem.trial_config(problem.cover[0]))
-    with connected(problem.scaling) as resources:
+    path, goes_on = sweep_dir.path, is_sweep_dir(sweep_dir.path)
+    with ExitStack() as stack:
+        if goes_on:  # a second driver learns of it before Ray is started
+            stack.enter_context(SweepLock(path))
+        resources = stack.enter_context(connected(problem.scaling))
         wait = problem.scaling.start_timeout_s
-        check_nodes(problem.config, sweep_dir.path, datasets_of(problem.runner), resources, wait, fresh=False)
-        require_one_store(trackers, sweep_dir.path, node_count())
+        check_nodes(problem.config, path, datasets_of(problem.runner), resources, wait, fresh=False)
+        require_one_store(trackers, path, node_count())
         fits = max(1, room(problem.scaling, resources) // problem.scaling.num_workers)
         require_room(problem, fits)
+        if sweep_dir.named and not goes_on:
+            stack.enter_context(SweepLock(path))
+            _refuse_late(path)
         config = prepare(problem.config, sweep_dir)
-        lock = SweepLock(sweep_dir.path)
-        try:
-            return _run(problem, config, sweep_dir.path, resources, fits, console or SweepConsole(quiet=True), trackers)
-        finally:
-            lock.release()
+        if not sweep_dir.named:
+            stack.enter_context(SweepLock(path))
+        return _run(problem, config, path, resources, fits, console or SweepConsole(quiet=True), trackers)
+
+
+def _refuse_late(sweep_dir: Path) -> None:
+    """Another driver may have begun, and ended, a sweep there since the directory was looked at."""
+    if is_sweep_dir(sweep_dir):
+        raise ConfigError(f"{sweep_dir} already holds a sweep: go on with --resume, or name another --work-dir")
 
 
 def plan_sweep_run(

@@ -106,4 +106,5 @@ class TrialActor(Trainable):
         return wishes
 
     def _tell(self, event: str, **facts: Any) -> None:
-        self._arguments.mailbox.tell.remote({"event": event, "trial": self._name, **facts})
+        """Let the driver know, before it can hear of anything that follows."""
+        ray.get(self._arguments.mailbox.tell.remote({"event": event, "trial": self._name, **facts}))
