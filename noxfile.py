@@ -98,7 +98,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The full products of the tables that ``tests`` runs a pairwise cover of."""
+    """What takes minutes: several nodes, nested trials, full products of tables that ``tests`` has a cover of."""
     install(session)
     run(session, "pytest", "-m", "slow and not gpu", *session.posargs)
 

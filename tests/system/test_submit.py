@@ -93,6 +93,7 @@ def facts(head: tuple[str, dict[str, str]], run: str) -> dict[str, Any]:
     return json.loads(Path(head[1]["RAYSEG_HOME"], run, "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_job_trains_on_workers(here: Rayseg, head: Any, project: Path) -> None:
     answer = here("submit", "--json", "--", "train", "tiny.py", "--work-dir", "done", "randomness.seed=4")
     assert answer.code == 0, answer.err

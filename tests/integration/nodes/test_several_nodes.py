@@ -99,6 +99,7 @@ def test_what_never_comes_is_not_waited_for_longer_than_said(project: Path, clus
     assert not (project / "never").exists()
 
 
+@pytest.mark.slow
 def test_a_lost_node_changes_nothing(project: Path, cluster: dict[str, str]) -> None:
     hook = {"type": "node_code.NameNode", "at": 7, "name": str(project / "node"), "done": str(project / "go_on")}
     arguments = ["train", "tiny.py", "failure.max_failures=2", f"custom_hooks=[{hook!r}]", "-q"]
@@ -121,6 +122,7 @@ def test_a_lost_node_changes_nothing(project: Path, cluster: dict[str, str]) -> 
     assert facts["attempts"][1]["idle_s"] > 0
 
 
+@pytest.mark.slow
 def test_a_late_node_is_waited_for(project: Path, cluster: dict[str, str]) -> None:
     """Two nodes are left; the third comes while the run waits."""
     arguments = ["train", "tiny.py", "--workers", "3", "--work-dir", "late", "train_cfg.max_iters=3", "-q"]

@@ -55,13 +55,10 @@ def kill(driver: Command, sweep_dir: Path) -> None:
 
 
 def test_during_the_first_trials(workspace: Workspace, undisturbed: SweepResult) -> None:
-    """A driver with a Ray of its own: nothing of it is left."""
     sweep_dir, changes = workspace.path / "first", hold("0000", "0001")
     with rayseg(*workspace.command("first", changes), cwd=workspace.path) as driver:
         driver.wait_for(lambda: held(sweep_dir, "0000", "0001"), 150, "both trials are under way")
-        driver.send(signal.SIGKILL)
-        driver.finish(30)
-        driver.all_gone(60)
+        kill(driver, sweep_dir)
     assert not events(sweep_dir, "ended")
     assert run_facts(sweep_dir, "0000")["status"] == "running", "nobody could say otherwise"
     let_go(sweep_dir)

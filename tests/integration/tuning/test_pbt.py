@@ -141,6 +141,7 @@ def test_a_childs_config_trained_from_the_start_gives_its_numbers(sweep: Path, t
     assert json.loads((child / "run.json").read_text())["best"] == run.best
 
 
+@pytest.mark.slow
 def test_a_driver_killed_at_a_takeover_leaves_no_trace(workspace: Path, sweep: Path) -> None:
     """Whether the child had already taken over or not. A donor keeps its checkpoint although it keeps only one."""
     killed = workspace / "killed"
@@ -161,6 +162,7 @@ def outcome(sweep_dir: Path) -> list[dict[str, str]]:
         return [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_trials_of_two_workers(workspace: Path) -> None:
     """Their workers train on while the others are waited for; the child goes back to the donor's checkpoint."""
     shorter = ("train_cfg.max_iters=12", "tune.num_samples=2", "default_hooks.checkpoint.max_keep_ckpts=-1")
