@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from rayseg.orchestration.source import CONFIG_FILE
 from rayseg.orchestration.stop import StopRequest
 from rayseg.tuning.exploiting import Exploits
 from rayseg.tuning.journal import Journal
+from rayseg.tuning.launching import Launch, TuneArguments, one_line
 from rayseg.tuning.life import SweepArguments
 from rayseg.tuning.mailbox import HeardMailbox
 from rayseg.tuning.pbt import PBT
@@ -35,18 +35,6 @@ from rayseg.tuning.trial_dir import close_trial, make_trial_dir, prune_trial, tr
 LOGGER = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
 WRITE_SECONDS = 2.0
-SCRATCH = ".ray"
-QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
-# The head's own resource: a trial that only waits for its workers takes no CPU that they need.
-ON_HEAD = {"CPU": 0, "node:__internal_head__": 0.001}
 
 
 @dataclass
@@ -127,11 +115,14 @@ class Driver:
         self, judge: Any, trials: Sequence[TrialState], propose: Callable[[], str | None], stop: StopRequest
     ) -> BaseException | None:
         """Run the trials that are not over yet, then those that are proposed; what Ray Tune failed with, if it did."""
+        from rayseg.tuning.failing import NoteTrialFailures
         from rayseg.tuning.proposals import Proposals
 
         waiting = [trial.name for trial in trials if trial.status not in ENDED]
         self.proposals = Proposals(waiting, propose, self.limit)
-        launch = _Launch(lambda: self._tune(judge))
+        failures = NoteTrialFailures(self._note_after, self.sweep_dir)
+        retries = self.problem.settings.max_failures
+        launch = Launch(TuneArguments(self.proposals, judge, failures, self._arguments(), self.resources, retries))
         try:
             self._follow(launch, stop)
         except KeyboardInterrupt:  # a second Ctrl-C: what runs is not waited for
@@ -140,31 +131,8 @@ class Driver:
             self._stop("the driver has failed")
             raise
         finally:
-            shutil.rmtree(self.sweep_dir / SCRATCH, ignore_errors=True)
+            launch.clear()
         return launch.error
-
-    def _tune(self, judge: Any) -> None:
-        os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-        for logger in ("ray.tune", "ray.air", "ray.train"):
-            logging.getLogger(logger).setLevel(logging.CRITICAL)
-        from ray import tune
-
-        from rayseg.tuning.failing import NoteTrialFailures
-        from rayseg.tuning.trial import TrialActor
-
-        trainable = tune.with_parameters(TrialActor, arguments=self._arguments())
-        tune.run(
-            tune.with_resources(trainable, ON_HEAD if self.problem.is_nested else {"CPU": 0, **self.resources}),
-            name="sweep",
-            storage_path=str(self.sweep_dir / SCRATCH),
-            search_alg=self.proposals,
-            scheduler=judge,
-            max_failures=self.problem.settings.max_failures,
-            callbacks=[NoteTrialFailures(self._note_after, self.sweep_dir)],
-            reuse_actors=True,
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
 
     def _arguments(self) -> SweepArguments:
         return SweepArguments(
@@ -177,7 +145,7 @@ class Driver:
             facts=self.trial_facts,
         )
 
-    def _follow(self, launch: _Launch, stop: StopRequest) -> None:
+    def _follow(self, launch: Launch, stop: StopRequest) -> None:
         """Look after the sweep until Ray Tune is done: events, files, the terminal, the wish to stop."""
         budget = self.problem.settings.time_budget
         ends_at = self._began + budget if budget is not None else float("inf")
@@ -306,7 +274,7 @@ class Driver:
         best = best_of(self.standing, metric, mode)
         is_interrupted = bool(self._stopping) and not self._stopping.startswith("the time budget")
         status: Any = "interrupted" if is_interrupted else "failed" if best is None or error is not None else "finished"
-        text = _one_line(error) if error is not None else None
+        text = one_line(error) if error is not None else None
         if status == "failed" and text is None:
             text = self._why_no_score()
         self.files.facts.update(status=status, error=text, finished=time.time(), stopping=self._stopping or None)
@@ -326,36 +294,3 @@ class Driver:
     def _why_no_score(self) -> str:
         reasons = [trial.reason for trial in self.standing.trials.values() if trial.reason]
         return f"no trial gave a {self.problem.settings.metric}" + (f"; the first one: {reasons[0]}" if reasons else "")
-
-
-def _one_line(error: BaseException) -> str:
-    """What ended Ray Tune: our own error below whatever it was wrapped in, else the last line, which of a traceback
-    says what was raised."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, RaysegError):
-            return str(below).replace("\n", "; ")
-        below = below.__cause__ or below.__context__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
-
-
-class _Launch:
-    """Ray Tune in a thread of its own, since on the main one its Ctrl-C would not let trials save."""
-
-    def __init__(self, run: Any) -> None:
-        self.error: BaseException | None = None
-        self._run = run
-        self._thread = threading.Thread(target=self._go, name="rayseg-tune", daemon=True)
-        self._thread.start()
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it ended within so many seconds."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def _go(self) -> None:
-        try:
-            self._run()
-        except BaseException as error:
-            self.error = error
