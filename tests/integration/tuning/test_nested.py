@@ -20,7 +20,7 @@ NESTED = {
     "scaling.num_workers": 2,
     "tune.searcher": {"type": "Grid", "_delete_": True},
     "tune.num_samples": 1,
-    "tune.scheduler": {"type": "ASHA", "grace_iters": 4, "reduction_factor": 2},
+    "tune.scheduler": {"type": "ASHA", "grace_iters": 4, "reduction_factor": 100},  # whatever is not the best
 }
 
 
