@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import rayseg
-from rayseg.orchestration import submitting
+from rayseg.submission import submitting
 from tests.distributed import free_port
 from tests.processes import Command, wait_until
 from tests.ray_head import ray_head
