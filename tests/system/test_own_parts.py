@@ -54,3 +54,14 @@ def test_the_transform(own: Path, config: Path, rayseg: Rayseg) -> None:
     pipeline = "train_dataloader.dataset.pipeline=[dict(type='my_transforms.Darken', factor=0.25)]"
     answer = rayseg("train", config, pipeline, "--local", "--work-dir", "dark", "-q")
     assert answer.code == 0, answer.err
+
+
+def test_the_picture_of_the_visualizers_page(config: Path, rayseg: Rayseg, tmp_path: Path) -> None:
+    hook = blocks("visualizer.md")[1]
+    (tmp_path / "my_pictures.py").write_text(hook)
+    hooks = "custom_hooks=[dict(type='my_pictures.InputPicture')]"
+    answer = rayseg("train", config, hooks, "--local", "--work-dir", "run", "-q", "default_hooks.logger.interval=1")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "run/visuals/train/iter_0/input.png").is_file()
+    first = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])
+    assert 0 < first["brightness"] < 255
