@@ -70,7 +70,7 @@ def test_bad_input_of_sync_and_report(rayseg: Rayseg, config: Path, tmp_path: Pa
         (("sync", "."), "Missing option '--to'"),
         (("sync", ".", "--to", "mlflo"), "Invalid value for '--to'"),
         (("report", "nowhere"), "nowhere"),
-        (("report",), "Missing argument 'RUN_DIR...'"),
+        (("report",), "Missing argument 'RUN_OR_SWEEP_DIR...'"),
     ):
         answer = rayseg(*arguments)
         assert (answer.code, answer.out) == (2, "")

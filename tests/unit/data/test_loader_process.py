@@ -22,7 +22,10 @@ def echo(pipe: Connection) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="only there a process knows who sent a signal")
-def test_whose_signal_ends_a_loader_process() -> None:
+def test_whose_signal_ends_a_loader_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a process with one thread, as a forked one has; threads of a library could take the signal."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=echo, args=(theirs,), daemon=True)
