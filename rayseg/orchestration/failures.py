@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from rayseg.core.errors import RaysegError
 
+OUT_OF_MEMORY = "Ray ended it since its machine ran out of memory"
 Failure = TypeVar("Failure", bound=BaseException)
 
 
@@ -48,7 +49,7 @@ def reason(rank: int, failure: BaseException) -> str:
 def death(error: BaseException) -> str:
     """What became of a process, by the error that Ray gives those who wait for it."""
     if type(error).__name__ == "OutOfMemoryError":
-        return "Ray ended it since its machine ran out of memory"
+        return OUT_OF_MEMORY
     if "node has died" in str(error):
         return "its machine was lost"
     if "process has died" in str(error):

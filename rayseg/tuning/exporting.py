@@ -8,7 +8,7 @@ from pathlib import Path
 from rayseg.core.errors import ConfigError
 from rayseg.tracking.files import replace_file
 from rayseg.tuning.journal import read_journal
-from rayseg.tuning.results import best_config, read_sweep
+from rayseg.tuning.results import best_config, best_ones, read_sweep
 from rayseg.tuning.standing import Standing
 
 
@@ -21,13 +21,11 @@ def export_best(sweep_dir: str | os.PathLike[str], count: int) -> list[Path]:
     path = Path(sweep_dir)
     standing, facts = Standing(read_journal(path)), read_sweep(path)
     metric, mode = facts.get("metric", "mIoU"), facts.get("mode", "max")
-    ranked = standing.ranked(metric, mode)[:count]
-    if not ranked:
+    best = best_ones(standing, metric, mode, count)
+    if not best:
         raise ConfigError(f"{path}: no trial has a score yet, so there is nothing to export")
     paths = []
-    for rank, trial in enumerate(ranked, 1):
-        value, at = trial.best(metric, mode) or (None, None)
-        found = {"trial": trial.name, "value": value, "iter": at, "draw": trial.draw}
-        paths.append(path / f"best_{rank:02d}_{trial.name}.py")
+    for rank, found in enumerate(best, 1):
+        paths.append(path / f"best_{rank:02d}_{found['trial']}.py")
         replace_file(paths[-1], best_config(path, found, metric).encode())
     return paths

@@ -11,13 +11,12 @@ from typing import Any
 from ray.tune import Callback
 
 from rayseg.core.errors import RaysegError
-from rayseg.orchestration.failures import death
+from rayseg.orchestration.failures import OUT_OF_MEMORY, death
 from rayseg.tracking.run_file import read_run
 from rayseg.tuning.trial_dir import trial_dir
 
 MARK = "Failure # "  # begins each entry of Ray Tune's file
 RAYS_WORDS = "running low on memory"
-OUT_OF_MEMORY = "Ray ended it since its machine ran out of memory"
 
 
 class NoteTrialFailures(Callback):

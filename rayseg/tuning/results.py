@@ -74,11 +74,17 @@ def trial_row(trial: TrialState, metric: str, mode: str) -> dict[str, Any]:
 
 def best_of(standing: Standing, metric: str, mode: str) -> dict[str, Any] | None:
     """The best trial: its name, value, iteration and draw; None without a score."""
-    ranked = standing.ranked(metric, mode)
-    if not ranked:
-        return None
-    value, at = ranked[0].best(metric, mode) or (None, None)
-    return {"trial": ranked[0].name, "value": value, "iter": at, "draw": ranked[0].draw}
+    found = best_ones(standing, metric, mode, 1)
+    return found[0] if found else None
+
+
+def best_ones(standing: Standing, metric: str, mode: str, count: int) -> list[dict[str, Any]]:
+    """The same of the ``count`` best trials, the best first; fewer where fewer have a score."""
+    found = []
+    for trial in standing.ranked(metric, mode)[:count]:
+        value, at = trial.best(metric, mode) or (None, None)
+        found.append({"trial": trial.name, "value": value, "iter": at, "draw": trial.draw})
+    return found
 
 
 def dimension_facts(dimension: Dimension) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class SweepConsole:
         score = self._score(trial)
         took = f" in {duration(trial.ended - trial.begun)}" if trial.ended and trial.begun else ""
         why = f" ({trial.reason})" if trial.reason else ""
-        drawn = ", ".join(f"{_short(name)}={_value(value)}" for name, value in trial.draw.items())
+        drawn = _drawn(trial)
         return f"trial {trial.name} {trial.status}{took}: {score}{why} | {drawn}"
 
     def _score(self, trial: TrialState) -> str:
@@ -110,7 +110,7 @@ class SweepConsole:
             table.add_column(column, overflow="fold")
         for trial in self._shown(standing):
             best = trial.best(self._metric, self._mode)
-            drawn = ", ".join(f"{_short(name)}={_value(value)}" for name, value in trial.draw.items())
+            drawn = _drawn(trial)
             score = number(self._metric, best[0]) if best else ""
             at = f"{trial.last_iter} of {self._max_iters}"
             table.add_row(trial.name, trial.status, score, at, drawn, style=STYLES.get(trial.status))
@@ -135,6 +135,10 @@ class SweepConsole:
 def _short(name: str) -> str:
     """The last two parts of a dimension's name: ``optimizer.lr``."""
     return ".".join(name.rpartition("]")[2].strip(".").split(".")[-2:]) or name
+
+
+def _drawn(trial: TrialState) -> str:
+    return ", ".join(f"{_short(name)}={_value(value)}" for name, value in trial.draw.items())
 
 
 def _value(value: Any) -> str:
