@@ -11,8 +11,7 @@ from rayseg.engine.hardware import cores
 from rayseg.orchestration.cluster import asked, local_gpus, names_a_cluster, require_local, room_here
 from rayseg.orchestration.source import Overrides, Source
 from rayseg.tuning.problem import SweepProblem
-from rayseg.tuning.results import dimension_facts
-from rayseg.tuning.sweeping import plan_sweep_run
+from rayseg.tuning.sweeping import plan_sweep_run, problem_facts
 
 SHOWN_DRAWS = 12
 
@@ -53,16 +52,10 @@ def plan_sweep(
     )
     if not names_a_cluster():
         require_local(problem.scaling)
-    tune = problem.settings
     facts = {
         "sweep_dir": str(sweep_dir.path),
-        "space": {"size": problem.space.size(), "dimensions": [dimension_facts(d) for d in problem.space.all()]},
         "trials": problem.total,
-        "metric": tune.metric,
-        "mode": problem.mode,
-        "searcher": dict(tune.searcher or {"type": "Random"}),
-        "scheduler": dict(tune.scheduler) if tune.scheduler else None,
-        "max_iters": problem.max_iters,
+        **problem_facts(problem),
         "resources": _resources(problem),
         "checked": [{"draw": draw, "changed": _changed(problem, draw)} for draw in problem.cover],
     }

@@ -158,20 +158,14 @@ def sweep_facts(problem: SweepProblem, config: Config, sweep_dir: Path) -> dict[
     """What ``sweep.json`` says from the start; what an earlier driver wrote stays where it is not known better."""
     before = read_sweep(sweep_dir)
     now = time.time()
-    tune = problem.settings
     return {
         "uid": before.get("uid") or new_uid(),
         "name": sweep_dir.name,
         "experiment": before.get("experiment") or run_name(config),
         "status": "running",
         "error": None,
-        "metric": tune.metric,
-        "mode": problem.mode,
         "total": problem.total,
-        "max_iters": problem.max_iters,
-        "searcher": dict(tune.searcher or {"type": "Random"}),
-        "scheduler": dict(tune.scheduler) if tune.scheduler else None,
-        "space": {"size": problem.space.size(), "dimensions": [dimension_facts(d) for d in problem.space.all()]},
+        **problem_facts(problem),
         "started": before.get("started") or now,
         "launched": now,
         "finished": None,
@@ -180,6 +174,19 @@ def sweep_facts(problem: SweepProblem, config: Config, sweep_dir: Path) -> dict[
         "seeds": None,
         "tracking": before.get("tracking") or {},
         **collect_facts(),
+    }
+
+
+def problem_facts(problem: SweepProblem) -> dict[str, Any]:
+    """What a sweep is to do, as JSON values."""
+    tune = problem.settings
+    return {
+        "metric": tune.metric,
+        "mode": problem.mode,
+        "max_iters": problem.max_iters,
+        "searcher": dict(tune.searcher or {"type": "Random"}),
+        "scheduler": dict(tune.scheduler) if tune.scheduler else None,
+        "space": {"size": problem.space.size(), "dimensions": [dimension_facts(d) for d in problem.space.all()]},
     }
 
 
