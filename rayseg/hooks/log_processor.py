@@ -44,26 +44,29 @@ class LogProcessor:
         hub.widen(max(sizes))
         self._hub = hub
 
-    def numbers(self, group: Any = None) -> dict[str, float]:
+    def numbers(self, notes: dict[str, float], group: Any = None) -> dict[str, float]:
         """The scalars of training by the name that they have in a line, means over ranks. A collective.
+
+        Args:
+            notes: what this rank noted for this line alone; a scalar of the same name hides it.
+            group: the process group.
 
         Raises:
             ConfigError: ``custom_cfg`` names a scalar that nothing writes.
         """
-        local: dict[str, float] = {}
+        local = dict(notes)
         for key, history in self._hub.log_scalars.items():
             mode, _, name = key.partition("/")
             if mode == "train" and name != "lr":
                 smoothed = self._mean_pattern.search(name)
-                local[name] = history.mean(self.window_size) if smoothed else history.current()
+                local[RENAMED.get(name, name)] = history.mean(self.window_size) if smoothed else history.current()
         for index, item in enumerate(self._custom):
             local[_log_name(item)] = self._statistic(index, item)
-        means = mean_over_ranks(local, group)
-        return {RENAMED.get(name, name): value for name, value in means.items()}
+        return mean_over_ranks(local, group)
 
     def custom_names(self) -> list[str]:
         """The names in a line that ``custom_cfg`` gives."""
-        return [RENAMED.get(_log_name(item), _log_name(item)) for item in self._custom]
+        return [_log_name(item) for item in self._custom]
 
     def _statistic(self, index: int, item: dict[str, Any]) -> float:
         history, method = self._history(_source(item)), item["method_name"]
@@ -135,17 +138,23 @@ def _source(item: dict[str, Any]) -> str:
 
 
 def _log_name(item: dict[str, Any]) -> str:
-    return str(item.get("log_name") or _source(item))
+    name = str(item.get("log_name") or _source(item))
+    return RENAMED.get(name, name)
 
 
 def mean_over_ranks(local: dict[str, float], group: Any = None) -> dict[str, float]:
-    """Means by name, sorted, over the ranks that have the name; one all-reduce where all have the same ones."""
+    """Means by name, sorted, over the ranks that have the name.
+
+    Two small all-reduces where all ranks have the same names, one where none has any.
+    """
     names = sorted(local)
     if distributed.get_world_size() == 1:
         return {name: float(local[name]) for name in names}
     fingerprint = derive_seed(*names)
     agreed = distributed.all_reduce(torch.tensor([fingerprint, -fingerprint]), "max", group)
     if agreed[0] == -agreed[1]:
+        if not names:
+            return {}
         values = torch.tensor([local[name] for name in names], dtype=torch.float64)
         means = distributed.all_reduce(values, "mean", group).tolist()
         return dict(zip(names, means, strict=True))

@@ -89,7 +89,7 @@ class LoggerHook(Hook):
         """Publish when the interval is full."""
         is_last = self.is_last_train_iter(runner) and not self.ignore_last
         if is_last or self.every_n_train_iters(runner, self.interval):
-            numbers = {**_notes(runner, "train"), **self.train_numbers(runner)}
+            numbers = self.train_numbers(runner)
             runner.publish.scalars("train", runner.iter + 1, numbers)
             self._warn_of_no_number(runner, numbers.get("loss", 0.0))
 
@@ -116,8 +116,8 @@ class LoggerHook(Hook):
             )
 
     def train_numbers(self, runner: Runner) -> dict[str, float]:
-        """The line's numbers, the same on every rank: losses, times, what is scheduled by group, memory."""
-        scalars = self.log_processor.numbers(runner.control.group)
+        """The line's numbers, the same on every rank: losses, times, notes, what is scheduled by group, memory."""
+        scalars = self.log_processor.numbers(runner.message_hub.take_notes("train"), runner.control.group)
         numbers = {**scalars, **_of_groups(runner)}
         if "iter_time" in numbers:
             numbers["samples_per_s"] = runner.global_batch_size / max(numbers["iter_time"], 1e-9)

@@ -66,7 +66,7 @@ def plan(
             "hooks": {stage: [f"{name} ({number})" for number, name in calls] for stage, calls in runner.hooks.table()},
             "data": _data(runner),
             "batch": _batch(runner, scaling),
-            "workers": _workers(scaling, local),
+            "workers": _workers(runner, scaling, local),
             "length": _length(runner),
             "validations": _validations(runner),
             "checkpoints": _checkpoints(runner),
@@ -121,14 +121,16 @@ def _batch(runner: Runner, scaling: Scaling) -> dict[str, Any]:
     }
 
 
-def _workers(scaling: Scaling, local: bool) -> dict[str, Any]:
+def _workers(runner: Runner, scaling: Scaling, local: bool) -> dict[str, Any]:
     if local:
-        return {"where": "this process", "num_workers": 1, "resources_per_worker": {}}
+        return {"where": "this process", "num_workers": 1, "resources_per_worker": {}, "gradient_bytes": 0}
+    gradients = sum(p.numel() * p.element_size() for p in runner.model.parameters() if p.requires_grad)
     return {
         "where": os.environ.get("RAY_ADDRESS", "the connected Ray") if names_a_cluster() else "a local Ray",
         "num_workers": scaling.num_workers,
         "resources_per_worker": asked(scaling, local_gpus()),
         "strategy": scaling.strategy,
+        "gradient_bytes": gradients if scaling.num_workers > 1 else 0,
     }
 
 
@@ -234,6 +236,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"workers         {workers['num_workers']} in {workers['where']}"
         + "".join(f", {amount:g} {name} each" for name, amount in workers["resources_per_worker"].items())
         + f", {length['loader_processes_per_worker']} loader processes each",
+        *_gradients(workers["gradient_bytes"]),
         f"length          {length['loop']}: {length['max_iters']:,} iterations, {length['passes']:.1f} passes",
         f"validations     {_times(facts['validations'])}",
         f"checkpoints     {_times(facts['checkpoints'])}{_size(facts['checkpoints'])}",
@@ -241,6 +244,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         *(f"note            {note}" for note in facts["notes"]),
     ]
     return lines
+
+
+def _gradients(size: int) -> list[str]:
+    return [f"gradients       {size / 2**20:.1f} MiB, summed over the workers in each optimizer step"] if size else []
 
 
 def _group_lines(groups: list[dict[str, Any]]) -> list[str]:
