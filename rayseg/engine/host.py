@@ -49,6 +49,7 @@ class LocalHost:
         device: where the model lives; a GPU when there is one and None is given.
         stop: why the run should save and end, or None; asked at control points and validation batches.
         end: why the training should end, as finished, or None; asked at control points.
+        notices: how often it was said so far that this machine may go away; asked at control points.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class LocalHost:
         device: torch.device | str | None = None,
         stop: Callable[[], str | None] | None = None,
         end: Callable[[], str | None] | None = None,
+        notices: Callable[[], int] | None = None,
     ) -> None:
         from rayseg.core.distributed import get_rank, get_world_size
 
@@ -67,6 +69,8 @@ class LocalHost:
         self._publish = publish
         self._stop = stop
         self._end = end
+        self._notices = notices
+        self._noticed = 0
 
     def start_from(self) -> str | None:
         """Nothing outside the run."""
@@ -86,5 +90,6 @@ class LocalHost:
         return self._end() if self._end is not None else None
 
     def wants_checkpoint(self) -> bool:
-        """Nobody tells this process beforehand."""
-        return False
+        """Whether ``notices`` says more than at the last call."""
+        before, self._noticed = self._noticed, self._notices() if self._notices is not None else 0
+        return self._noticed > before

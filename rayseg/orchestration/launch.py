@@ -33,7 +33,9 @@ def run_here(config: Config, run_dir: Path, owner: RunOwner, stop: StopRequest) 
 
     prepend_import_path(*import_path_of(config))
     device = "cpu" if settings(config, "scaling").use_gpu is False else None
-    host = LocalHost(owner.receive, device, stop=lambda: stop.reason, end=lambda: stop.end_reason)
+    host = LocalHost(
+        owner.receive, device, stop=lambda: stop.reason, end=lambda: stop.end_reason, notices=lambda: stop.notices
+    )
     build_training(config, host, run_dir).train()
 
 
@@ -85,7 +87,7 @@ def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopRequest) -> N
     """Write down what arrives until the workers have ended."""
     import ray
 
-    draining = Draining()
+    draining = Draining(lambda: ray.get(mailbox.nodes.remote()))
     asked_to_stop = asked_to_end = False
     ended = False
     while not ended:
@@ -97,8 +99,8 @@ def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopRequest) -> N
             asked_to_end = True
             mailbox.request_end.remote(stop.end_reason)
         if (notice := draining.news()) is not None:
-            owner.receive(note(notice, "WARNING"))
-            mailbox.request_checkpoint.remote()
+            owner.receive(note(str(notice), "WARNING"))
+            mailbox.request_checkpoint.remote(f"{notice.nodes} was taken away")
         for record in ray.get(mailbox.drain.remote()):
             owner.receive(record)
 

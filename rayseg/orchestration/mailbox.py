@@ -14,6 +14,7 @@ class Mailbox:
         self._end: str | None = None
         self._notices = 0
         self._reason = ""
+        self._nodes: set[str] = set()
 
     def put(self, record: Record) -> None:
         """A worker's record."""
@@ -32,9 +33,10 @@ class Mailbox:
         """Ask the workers to end the training, as finished."""
         self._end = reason
 
-    def request_checkpoint(self) -> None:
-        """Ask the workers for a checkpoint, since a machine may go away."""
+    def request_checkpoint(self, reason: str) -> None:
+        """Ask the workers for a checkpoint, since a machine may go away; Ray does not note it as a failure then."""
         self._notices += 1
+        self._reason = reason
 
     def wishes(self) -> tuple[str | None, str | None, int]:
         """Why they should save and end, and why the training should end as finished; None where they should not.
@@ -46,7 +48,13 @@ class Mailbox:
     def note_failure(self, reason: str) -> None:
         """Why the worker group is about to be started again."""
         self._reason = reason
+        self._nodes.clear()
 
-    def restart_reason(self) -> str:
-        """Why the present worker group was started; empty for the first one."""
+    def join(self, node: str) -> str:
+        """A worker has begun on a node; gives why its worker group was started, empty for the first one."""
+        self._nodes.add(node)
         return self._reason
+
+    def nodes(self) -> set[str]:
+        """Where the present worker group is."""
+        return self._nodes

@@ -32,12 +32,14 @@ class StopRequest:
         reason: why it should save and end, to go on another time; None while it should not.
         end_reason: why its training should end here, as finished; None while it should not.
         failure: why a run that ended so counts as failed.
+        notices: how often it was told that its machine may go away, so that it should save and go on.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self.end_reason: str | None = None
         self.failure: str | None = None
+        self.notices = 0
 
 
 class StopSignals(StopRequest):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ from rayseg.config import Config, prepend_import_path, settings
 from rayseg.config.imports import import_path_of
 from rayseg.core.record import Record
 from rayseg.engine.hardware import cores
-
-SECONDS_BETWEEN_QUESTIONS = 0.5
-QUESTIONS_PER_SECOND = 256  # of all workers together; a mailbox answers about 3,000
+from rayseg.orchestration.wishes import Wishes
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,10 @@ class RayTrainHost:
         self.rank = context.get_world_rank()
         self.world_size = context.get_world_size()
         self.device = get_device()
-        self.reason = ray.get(mailbox.restart_reason.remote())
+        self.reason = ray.get(mailbox.join.remote(ray.get_runtime_context().get_node_id()))
         self._mailbox = mailbox
-        self._wishes: tuple[str | None, str | None, int] = (None, None, 0)
+        self._wishes = Wishes(mailbox, self.world_size)
         self._notices = 0
-        self._answer = mailbox.wishes.remote()
-        self._asked = time.monotonic()
-        self._pause = max(SECONDS_BETWEEN_QUESTIONS, self.world_size / QUESTIONS_PER_SECOND)
         torch.set_num_threads(threads or max(1, cores() // context.get_local_world_size()))
 
     def start_from(self) -> str | None:
@@ -73,29 +67,17 @@ class RayTrainHost:
         self._mailbox.put.remote(record)
 
     def stop_reason(self) -> str | None:
-        """The mailbox's last answer."""
-        return self._asked_for()[0]
+        """As the mailbox says."""
+        return self._wishes.known().stop
 
     def end_reason(self) -> str | None:
-        """The mailbox's last answer."""
-        return self._asked_for()[1]
+        """As the mailbox says."""
+        return self._wishes.known().end
 
     def wants_checkpoint(self) -> bool:
         """Whether the mailbox was asked for one since the last call."""
-        seen, self._notices = self._notices, self._asked_for()[2]
+        seen, self._notices = self._notices, self._wishes.known().checkpoints
         return self._notices > seen
-
-    def _asked_for(self) -> tuple[str | None, str | None, int]:
-        """The last answer; asks again, without waiting, at most twice a second, more rarely with many workers."""
-        import ray
-
-        if self._wishes[0] is not None or time.monotonic() - self._asked < self._pause:
-            return self._wishes
-        if ray.wait([self._answer], timeout=0)[0]:
-            self._wishes = ray.get(self._answer)
-            self._answer = self._mailbox.wishes.remote()
-            self._asked = time.monotonic()
-        return self._wishes
 
 
 def train_worker(config: dict[str, WorkerArguments]) -> None:

@@ -20,6 +20,7 @@ from rayseg.core.record import Record
 from rayseg.engine.build import store_of
 from rayseg.engine.owner import RunOwner
 from rayseg.models.pretrained import fetch_pretrained
+from rayseg.orchestration.draining import Draining
 from rayseg.orchestration.results import RunResult
 from rayseg.orchestration.source import read_source, resolved
 from rayseg.orchestration.stop import StopRequest
@@ -81,6 +82,7 @@ class Life:
     def __init__(self, name: str, arguments: SweepArguments, wishes: Wishes) -> None:
         self.request = StopRequest()
         self._wishes = wishes
+        self._draining = Draining()
         self._results: Queue[Validation | RunResult | BaseException] = Queue()
         self._may_go_on = Semaphore(0)
         self._loss = 0.0
@@ -127,6 +129,9 @@ class Life:
         stop, end = self._wishes()
         self.request.reason = self.request.reason or stop
         self.request.end_reason = self.request.end_reason or end
+        if (notice := self._draining.news()) is not None:
+            print(notice, file=sys.stderr)
+            self.request.notices += 1
 
     def _live(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from pathlib import Path
 
 from rayseg.engine.checkpoint_store import CheckpointStore
@@ -10,22 +11,14 @@ from rayseg.engine.runner import Runner
 from tests.toys import toy_config
 
 
-class NoticedHost(LocalHost):
-    """Gives one notice, at its second control point."""
-
-    asked = 0
-
-    def wants_checkpoint(self) -> bool:
-        self.asked += 1
-        return self.asked == 2
-
-
 def test_a_notice_makes_a_checkpoint(tmp_path: Path) -> None:
     config = toy_config()
     config["env_cfg"] = {"control_interval": 3}
     config["default_hooks"] = {"checkpoint": {"interval": 100, "save_last": False}}
     config["train_cfg"]["val_interval"] = 100
-    outcome = Runner.from_config(config, host=NoticedHost(device="cpu"), work_dir=tmp_path).train()
+    notices = chain([0], repeat(1))  # one since the first control point
+    host = LocalHost(device="cpu", notices=lambda: next(notices))
+    outcome = Runner.from_config(config, host=host, work_dir=tmp_path).train()
     assert outcome == {"status": "finished", "iter": 12}
     names = [checkpoint.name for checkpoint in CheckpointStore(tmp_path / "checkpoints").list()]
     assert names == ["iter_7"]  # asked for after 6, written at the next boundary, committed after 9

@@ -13,11 +13,11 @@ PATIENCE_S = 150
 
 
 class NameNode(Hook):
-    """Write the node's id after ``at`` iterations, and wait for the file ``done``; nothing once it is there.
+    """Write the node's id and the process's after ``at`` iterations, and wait for the file ``done``; only once.
 
     Args:
         at: completed iterations.
-        name: the file that gets the id.
+        name: the file that gets the ids.
         done: the file that is waited for.
     """
 
@@ -33,7 +33,7 @@ class NameNode(Hook):
         import ray
 
         partial = self.name.with_suffix(".partial")
-        partial.write_text(ray.get_runtime_context().get_node_id())
+        partial.write_text(f"{ray.get_runtime_context().get_node_id()} {os.getpid()}")
         partial.rename(self.name)
         deadline = time.monotonic() + PATIENCE_S
         while not self.done.exists() and time.monotonic() < deadline:

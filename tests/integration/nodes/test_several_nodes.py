@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,9 +107,7 @@ def test_a_lost_node_changes_nothing(project: Path, cluster: dict[str, str]) -> 
     arguments = ["train", "tiny.py", "failure.max_failures=2", f"custom_hooks=[{hook!r}]", "-q"]
     with rayseg(*arguments, "--work-dir", "lost", cwd=project, environment=cluster) as run:
         run.wait_for((project / "node").exists, 150, "the hook has named its node")
-        (project / "kill.partial").write_text((project / "node").read_text())
-        (project / "kill.partial").rename(project / "kill")
-        wait_until(lambda: not (project / "kill").exists(), 60, "the node is killed")
+        kill(project, *(project / "node").read_text().split())
         (project / "go_on").touch()
         code, _, err = run.finish(200)
     assert code == 0, err
@@ -132,6 +132,57 @@ def test_a_late_node_is_waited_for(project: Path, cluster: dict[str, str]) -> No
         code, _, err = run.finish(200)
     assert code == 0, err
     assert json.loads((project / "late" / "run.json").read_text())["world_size"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["deadline", "killed"])
+def test_a_drained_node_is_saved_before_it_goes(project: Path, cluster: dict[str, str], ending: str) -> None:
+    """Ray's own notice, no checkpoint by itself, and not one failure that the run allows."""
+    changes = ["default_hooks.checkpoint.interval=100", "failure.max_failures=0", "-q"]
+    here, later = ({"type": "node_code.NameNode", "at": at, "name": str(project / f"{ending}_at_{at}"),
+                    "done": str(project / f"{ending}_past_{at}")} for at in (7, 11))  # fmt: skip
+    arguments = ["train", "tiny.py", *changes, f"custom_hooks=[{here!r}, {later!r}]", "--work-dir", ending]
+    log = project / ending / "log.txt"
+    with rayseg(*arguments, cwd=project, environment=cluster) as run:
+        run.wait_for((project / f"{ending}_at_7").exists, 150, "the hook has named its node")
+        node, pid = (project / f"{ending}_at_7").read_text().split()
+        drain(node, cluster, seconds=600 if ending == "killed" else 20)
+        run.wait_for(lambda: "will be taken away in" in log.read_text(), 60, "the run knows of it")
+        (project / f"{ending}_past_7").touch()
+        run.wait_for((project / f"{ending}_at_11").exists, 60, "it goes on")
+        if ending == "killed":
+            kill(project, node, pid)
+        (project / "add").touch()  # another one for those that come after
+        wait_until(lambda: not Path("/proc", pid).exists(), 60, "Ray has ended the process")
+        (project / f"{ending}_past_11").touch()
+        code, _, err = run.finish(200)
+    assert code == 0, err
+    attempts = json.loads((project / ending / "run.json").read_text())["attempts"]
+    assert [attempt["start_from"] for attempt in attempts] == [None, "iter_9"]
+    assert attempts[1]["lost_iters"] <= 2
+    assert ("was taken away" if ending == "deadline" else "died") in attempts[1]["reason"]
+    with rayseg("train", "tiny.py", *changes, "--work-dir", f"{ending}_not", cwd=project, environment=cluster) as run:
+        code, _, err = run.finish(200)
+    assert code == 0, err
+    assert scores(project / ending) == scores(project / f"{ending}_not")
+
+
+def kill(project: Path, node: str, pid: str) -> None:
+    """Kill a node, and wait until a process of it has gone too."""
+    (project / "kill.partial").write_text(node)
+    (project / "kill.partial").rename(project / "kill")
+    wait_until(lambda: not (project / "kill").exists(), 60, "the node is killed")
+    wait_until(lambda: not Path("/proc", pid).exists(), 60, "the process has gone with its node")
+
+
+def drain(node: str, cluster: dict[str, str], seconds: int) -> None:
+    """Tell Ray that a node will be taken away, as a cloud does."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    command = [ray, "drain-node", "--address", cluster["RAY_ADDRESS"], "--node-id", node, *reason]
+    command += ["--deadline-remaining-seconds", str(seconds)]
+    done = subprocess.run(command, env={**os.environ, **cluster}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def _waits(run: Command) -> bool:

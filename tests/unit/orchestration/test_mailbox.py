@@ -26,13 +26,17 @@ def test_wishes_stay() -> None:
     mailbox.request_stop("SIGTERM")
     assert [mailbox.wishes(), mailbox.wishes()] == [("SIGTERM", None, 0)] * 2
     mailbox.request_end("it is the worst")
-    mailbox.request_checkpoint()
+    mailbox.request_checkpoint("node a was taken away")
+    assert mailbox.join("b") == "node a was taken away"
     assert mailbox.wishes() == ("SIGTERM", "it is the worst", 1)
 
 
 def test_the_reason_of_a_restart_is_the_last_failure() -> None:
     mailbox = Mailbox()
-    assert mailbox.restart_reason() == ""
+    assert [mailbox.join("a"), mailbox.join("b"), mailbox.join("a")] == [""] * 3
+    assert mailbox.nodes() == {"a", "b"}
     mailbox.note_failure("rank 0: gone")
     mailbox.note_failure("rank 1: gone")
-    assert mailbox.restart_reason() == "rank 1: gone"
+    assert mailbox.nodes() == set()
+    assert mailbox.join("c") == "rank 1: gone"
+    assert mailbox.nodes() == {"c"}
