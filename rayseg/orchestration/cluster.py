@@ -214,7 +214,7 @@ def _require(
     fewer = f"--workers {fits}, " if fits else ""
     raise ConfigError(
         f"scaling.num_workers: {_shortage(scaling, each, nodes, place)}{waited}; use {fewer}a smaller "
-        "scaling.resources_per_worker, or --local"
+        "scaling.resources_per_worker, or train with --local"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rayseg.core.record import Record
+from rayseg.tracking.restarts import lost
 from rayseg.tracking.table import ClassTable, is_fraction, percent, split_class_key
 
 Lines = list[tuple[str, str]]
@@ -159,10 +160,8 @@ def _cost(data: Mapping[str, Any]) -> str:
 def _attempt(data: Mapping[str, Any]) -> Lines:
     lines = []
     if data.get("reason"):
-        lost = (
-            f"; {data['lost_iters']} iterations are made again, {data['idle_s']:g} s passed" if "idle_s" in data else ""
-        )
-        lines.append(("WARNING", f"the workers were started again: {data['reason']}{lost}"))
+        cost = f"; {lost(data)}" if lost(data) else ""
+        lines.append(("WARNING", f"the workers were started again: {data['reason']}{cost}"))
     facts = [f"attempt {data['attempt']}"]
     for name, text in (("world_size", "{} worker"), ("global_batch_size", "global batch {}"), ("device", "{}")):
         if name in data:

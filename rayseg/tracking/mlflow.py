@@ -25,6 +25,7 @@ from rayseg.tracking.lock import alone
 from rayseg.tracking.mlflow_names import store_path, store_uri, taken_name
 from rayseg.tracking.params import environment
 from rayseg.tracking.pictures import Picture
+from rayseg.tracking.restarts import losses, restarts
 from rayseg.tracking.sweeps import SWEEP_MODE, best_trial, run_params, shown_name, sweep_of
 from rayseg.tracking.table import ClassTable
 from rayseg.tracking.tracker import CheckpointPolicy, RunInfo
@@ -43,7 +44,7 @@ DEFAULTS = {  # what the user's own variables replace
 SILENCED = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
 STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 UID_TAG, ERROR_TAG, BEST_TAG, CHANGED_TAG = "rayseg.uid", "rayseg.error", "rayseg.best", "rayseg.changed_params"
-BEST_TRIAL_TAG = "rayseg.best_trial"
+BEST_TRIAL_TAG, RESTARTS_TAG = "rayseg.best_trial", "rayseg.restarts"
 NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
 MAX_METRICS, MAX_PARAMS = 1000, 100  # of one message
 MAX_PARAM, MAX_TAG = 6000, 5000  # characters
@@ -153,11 +154,13 @@ class MLflow(Follower):
         self._client.log_artifact(self._run_id, str(path), None if folder == "." else folder)
 
     def close(self, status: str, error: str | None) -> None:
-        """The status, error and best scores as tags and as the run's description, and when the run really ended."""
+        """The status, error, best scores and restarts as tags, a description, and when the run really ended."""
         facts, tags = self.run.facts(), {**self._there.data.tags, **self.tags}
         lines = [line for line in self._redact(error or "").splitlines() if line.strip()]
         texts = {ERROR_TAG: "\n".join(lines[:ERROR_LINES])[:MAX_TAG], BEST_TAG: _best(facts)[:MAX_TAG]}
         texts[BEST_TRIAL_TAG] = best_trial(facts)
+        texts[RESTARTS_TAG] = self._redact("\n".join(restarts(facts)))[:MAX_TAG]
+        texts |= {f"rayseg.{name}": f"{value:g}" for name, value in losses(facts).items()}
         if tags.get(NOTE_TAG, "") in ("", *(tags.get(name) for name in texts)):  # nobody else's
             texts[NOTE_TAG] = texts[ERROR_TAG] or texts[BEST_TAG]
         for name, text in texts.items():

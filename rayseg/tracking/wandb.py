@@ -18,6 +18,7 @@ from rayseg.tracking.json_lines import HEAD
 from rayseg.tracking.params import ENVIRONMENT, read_config
 from rayseg.tracking.pictures import Picture, run_pictures
 from rayseg.tracking.redact import Redactor
+from rayseg.tracking.restarts import losses, restarts
 from rayseg.tracking.sweeps import shown_name, sweep_of
 from rayseg.tracking.table import ClassTable
 from rayseg.tracking.tail import read_metrics
@@ -171,8 +172,12 @@ class WandB(Follower):
         """Log the last scores of the classes, say how the run ended, and wait until the SDK has done its work."""
         self._describe()
         self._send_tables()
-        summary = {"rayseg/status": status, "rayseg/error": error or ""}
-        for metric, entry in (self.run.facts().get("best") or {}).items():
+        summary: dict[str, Any] = {"rayseg/status": status, "rayseg/error": error or ""}
+        facts = self.run.facts()
+        summary |= {f"rayseg/{name}": value for name, value in losses(facts).items()}
+        if lines := restarts(facts):
+            summary["rayseg/restarts"] = self._redact("\n".join(lines))
+        for metric, entry in (facts.get("best") or {}).items():
             summary |= {f"best/{metric}": entry["value"], f"best/{metric}_iter": entry["iter"]}
         self._sdk_run.summary.update(summary)
         run, self._sdk_run, self._connected = self._sdk_run, None, False

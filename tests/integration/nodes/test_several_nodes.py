@@ -96,7 +96,7 @@ def test_what_never_comes_is_not_waited_for_longer_than_said(project: Path, clus
     assert err.splitlines() == [
         f"waiting up to 1.5 s: {shortage}",
         f"error: scaling.num_workers: {shortage} after 1.5 s (scaling.start_timeout_s); use --workers 3, "
-        "a smaller scaling.resources_per_worker, or --local",
+        "a smaller scaling.resources_per_worker, or train with --local",
     ]
     assert not (project / "never").exists()
 

@@ -16,6 +16,7 @@ from rayseg.engine.checkpoint_store import CheckpointStore
 from rayseg.orchestration import sync, train
 from rayseg.orchestration.results import RunResult
 from rayseg.tracking import recorder
+from rayseg.tracking.run_file import read_run
 
 from tests.integration.orchestration.conftest import TIMES, Workspace, apart_from_times  # isort: skip
 from tests.integration.tracking.mlflow_server import Server, points, run_of, wanted  # isort: skip
@@ -113,6 +114,23 @@ def test_two_kills_of_the_driver_and_two_of_a_worker_leave_one_curve(
     assert in_mlflow(run_dir) == expected(run_dir)
     assert in_tensorboard(run_dir) == expected(run_dir)
     assert in_wandb(run_dir) == expected(run_dir)
+    assert_restarts_are_told(run_dir)
+
+
+def assert_restarts_are_told(run_dir: Path) -> None:
+    """Of each attempt after the first, at MLflow and W&B, why it began and from where."""
+    from mlflow import MlflowClient
+
+    attempts = read_run(run_dir)["attempts"]
+    tags = run_of(MlflowClient(f"sqlite:///{run_dir.parent}/mlflow.db"), run_dir).data.tags
+    (sent,) = offline_runs(run_dir)
+    for text in (tags["rayseg.restarts"], sent.summary["rayseg/restarts"]):
+        lines = text.splitlines()
+        assert len(lines) == len(attempts) - 1 == 4
+        assert sum("died" in line for line in lines) == sum("resumed" in line for line in lines) == 2
+    for name in ("lost_iters", "idle_s"):
+        assert float(tags[f"rayseg.{name}"]) == pytest.approx(sent.summary[f"rayseg/{name}"])
+    assert sent.summary["rayseg/idle_s"] > 0
 
 
 def known(run_dir: Path) -> list[tuple[str, int]]:

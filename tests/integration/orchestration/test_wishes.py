@@ -38,6 +38,7 @@ def test_what_was_wished_since_the_last_question_is_known_with_the_next(
     monkeypatch.setattr(wishes, "SECONDS_FOR_AN_ANSWER", 30.0)
     mailbox = actor_here(Mailbox)
     asking = Wishes(mailbox, world_size=1)
+    asking.pause = 3600.0
     assert asking.known() == Wish()
     mailbox.request_checkpoint.remote("node a was taken away")
     assert asking.known() == Wish()  # asked lately

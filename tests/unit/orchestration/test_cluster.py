@@ -81,7 +81,7 @@ def test_what_is_said() -> None:
         _require(Scaling(num_workers=9), {"CPU": 2.0}, NODES, "the cluster")
     assert str(caught.value) == (
         "scaling.num_workers: 9 workers of 2 CPU each cannot be placed: the cluster has 6 CPU, room for 3; "
-        "use --workers 3, a smaller scaling.resources_per_worker, or --local"
+        "use --workers 3, a smaller scaling.resources_per_worker, or train with --local"
     )
 
 
