@@ -23,6 +23,7 @@ nox.options.sessions = ["tests"]
 
 ROOT = Path(__file__).parent
 BIN = Path(sys.executable).parent
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # of each process: tests start many, and compute little in each
 QUICKSTART = "experiments/quickstart/bluemarble_unet.py"
 
 
@@ -46,9 +47,10 @@ def install(session: nox.Session) -> None:
     stamp.write_text(fingerprint())
 
 
-def run(session: nox.Session, tool: str, *arguments: str) -> None:
+def run(session: nox.Session, tool: str, *arguments: str, **environment: str) -> None:
     """Run a command of this environment."""
-    session.run(str(BIN / tool), *arguments, env={"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"})
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    session.run(str(BIN / tool), *arguments, env={"PATH": path, **environment})
 
 
 @nox.session
@@ -93,14 +95,14 @@ def answer(session: nox.Session, *arguments: str) -> dict[str, Any]:
 def tests(session: nox.Session) -> None:
     """Unit, integration and system tests; more arguments after ``--`` go to pytest."""
     install(session)
-    run(session, "pytest", "-m", "not slow and not gpu", *session.posargs)
+    run(session, "pytest", "-m", "not slow and not gpu", *session.posargs, **ONE_THREAD)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """What takes minutes: several nodes, nested trials, full products of tables that ``tests`` has a cover of."""
     install(session)
-    run(session, "pytest", "-m", "slow and not gpu", *session.posargs)
+    run(session, "pytest", "-m", "slow and not gpu", *session.posargs, **ONE_THREAD)
 
 
 @nox.session

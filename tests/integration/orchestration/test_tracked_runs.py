@@ -88,18 +88,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity")
 
 
-def test_two_kills_of_the_driver_and_two_of_a_worker_leave_one_curve(
-    workspace: Workspace, cluster: str, undisturbed: RunResult
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_kills_of_a_worker_and_of_the_driver_leave_one_curve(
+    workspace: Workspace, cluster: str, undisturbed: RunResult, times: int
 ) -> None:
-    """Iterations 1 to 12, a checkpoint each 4: worker at 5, driver at 7, worker at 9, driver at 11."""
-    run_dir, marks = workspace.path / "runs" / "often_killed", workspace.path / "marks"
+    """Iterations 1 to 12, a checkpoint each 4: worker at 5, driver at 7; then worker at 9, driver at 11."""
+    run_dir, marks = workspace.path / "runs" / f"killed_{times}", workspace.path / f"marks_{times}"
     marks.mkdir()
-    hooks = [
-        {"type": f"user_code.{kind}", "at": at, "done": str(marks / f"{at}")}
-        for kind, at in (("Die", 5), ("Wait", 7), ("Die", 9), ("Wait", 11))
-    ]
-    command = [*workspace.command("runs/often_killed", *hooks), f"trackers={TRACKERS!r}", "failure.max_failures=1"]
-    for at, options in ((7, []), (11, ["--resume"])):
+    kills = (("Die", 5), ("Wait", 7), ("Die", 9), ("Wait", 11))[: 2 * times]
+    hooks = [{"type": f"user_code.{kind}", "at": at, "done": str(marks / f"{at}")} for kind, at in kills]
+    changes = [f"trackers={TRACKERS!r}", "failure.max_failures=1"]
+    command = [*workspace.command(f"runs/killed_{times}", *hooks), *changes]
+    for at, options in ((7, []), (11, ["--resume"]))[:times]:
         with rayseg(*command, *options, cwd=workspace.path, environment={"RAY_ADDRESS": cluster}) as driver:
             driver.wait_for(lambda at=at: ("train", at - 1) in known(run_dir), 180, f"iteration {at - 1}")
             driver.send(signal.SIGKILL)
@@ -107,27 +107,26 @@ def test_two_kills_of_the_driver_and_two_of_a_worker_leave_one_curve(
         (marks / f"{at}").touch()
     run = train(run_dir, resume=True)
     assert (run.status, run.iter) == ("finished", 12)
-    assert {path.name for path in marks.iterdir()} == {"5", "7", "9", "11"}, "everything happened"
+    assert {path.name for path in marks.iterdir()} == {str(at) for _, at in kills}, "everything happened"
     assert apart_from_times(numbers(run_dir)) == apart_from_times(numbers(undisturbed.run_dir))
     assert_equal_weights(run, undisturbed)
 
     assert in_mlflow(run_dir) == expected(run_dir)
     assert in_tensorboard(run_dir) == expected(run_dir)
     assert in_wandb(run_dir) == expected(run_dir)
-    assert_restarts_are_told(run_dir)
+    assert_restarts_are_told(run_dir, times)
 
 
-def assert_restarts_are_told(run_dir: Path) -> None:
+def assert_restarts_are_told(run_dir: Path, times: int) -> None:
     """Of each attempt after the first, at MLflow and W&B, why it began and from where."""
     from mlflow import MlflowClient
 
-    attempts = read_run(run_dir)["attempts"]
     tags = run_of(MlflowClient(f"sqlite:///{run_dir.parent}/mlflow.db"), run_dir).data.tags
     (sent,) = offline_runs(run_dir)
     for text in (tags["rayseg.restarts"], sent.summary["rayseg/restarts"]):
         lines = text.splitlines()
-        assert len(lines) == len(attempts) - 1 == 4
-        assert sum("died" in line for line in lines) == sum("resumed" in line for line in lines) == 2
+        assert len(lines) == len(read_run(run_dir)["attempts"]) - 1 == 2 * times
+        assert sum("died" in line for line in lines) == sum("resumed" in line for line in lines) == times
     for name in ("lost_iters", "idle_s"):
         assert float(tags[f"rayseg.{name}"]) == pytest.approx(sent.summary[f"rayseg/{name}"])
     assert sent.summary["rayseg/idle_s"] > 0

@@ -58,7 +58,9 @@ def assert_equal(one: object, other: object) -> None:
         assert one == other
 
 
-@pytest.mark.parametrize(("kind", "message"), [("Die", "died"), ("Raise", "this hook has had enough")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [pytest.param("Die", "died", marks=pytest.mark.slow), ("Raise", "this hook has had enough")]
+)
 def test_a_lost_run_says_why(
     workspace: Workspace, cluster: str, capfd: pytest.CaptureFixture[str], kind: str, message: str
 ) -> None:
