@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.processes import REPOSITORY, Command, numbers, rayseg, wait_until
+from tests.tiny_folder import write_tiny_folder
 
 CONFIG = """
 model = dict(type='Segmentor', net=dict(type='user_code.BatchNormNet'), loss=dict(type='CrossEntropyLoss'),
@@ -36,18 +35,9 @@ TIMES = {"time", "iter_time", "data_time", "eta_s", "samples_per_s", "memory_mb"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tiny.py``, ``user_code.py`` and a data set of 16×16 px, bright above, dark below."""
+    """``tiny.py``, ``user_code.py`` and a data set."""
     path = tmp_path_factory.mktemp("project")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 8), ("val", 3)):
-        for folder in ("images", "annotations"):
-            (path / "data" / folder / split).mkdir(parents=True)
-        for index in range(count):
-            mask = (np.arange(16)[:, None] < rng.integers(4, 12, 16)[None]).astype(np.uint8)
-            pixels = rng.integers(0, 100, (16, 16, 3)) + 100 * mask[..., None]
-            Image.fromarray(pixels.astype(np.uint8)).save(path / "data" / "images" / split / f"{index}.png")
-            Image.fromarray(mask).save(path / "data" / "annotations" / split / f"{index}.png")
-    (path / "data" / "classes.txt").write_text("dark\nbright\n")
+    write_tiny_folder(path / "data", train=8, val=3)
     (path / "tiny.py").write_text(CONFIG.format(root=str(path / "data")))
     shutil.copy(REPOSITORY / "tests" / "integration" / "orchestration" / "user_code.py", path)
     shutil.copy(Path(__file__).with_name("node_code.py"), path)

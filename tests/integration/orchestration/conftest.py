@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from rayseg.config.settings import Scaling
 from rayseg.orchestration import train
 from rayseg.orchestration.cluster import connected
 from rayseg.orchestration.results import RunResult
+from tests.tiny_folder import write_tiny_folder
 
 EMA = {"type": "EMAHook", "momentum": 0.2}
 CONFIG = """
@@ -34,25 +33,6 @@ randomness = dict(seed=3, threads=1)
 env_cfg = dict(control_interval=2)
 scaling = dict(num_workers=2)
 """
-
-
-# Ray Train makes a ray.data context, which sets options that Ray itself deprecates: use_push_based_shuffle, use_polars.
-RAYS_OWN = "ignore:`use_.*` is deprecated:DeprecationWarning"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let Ray's own warnings pass in the tests here; every other one is an error."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(RAYS_OWN))
-
-
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After the last test here, disconnect: tests elsewhere are of a process that knows no Ray."""
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
-        import ray
-
-        ray.shutdown()
 
 
 @dataclass(frozen=True)
@@ -81,18 +61,9 @@ class Workspace:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Ten training and five validation images of 16×16 px, bright above, dark below, with noise."""
+    """Written once, with ten training and five validation images."""
     path = tmp_path_factory.mktemp("workspace")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 10), ("val", 5)):
-        for folder in ("images", "annotations"):
-            (path / "data" / folder / split).mkdir(parents=True)
-        for index in range(count):
-            mask = (np.arange(16)[:, None] < rng.integers(4, 12, 16)[None]).astype(np.uint8)
-            pixels = rng.integers(0, 100, (16, 16, 3)) + 100 * mask[..., None]
-            Image.fromarray(pixels.astype(np.uint8)).save(path / "data" / "images" / split / f"{index}.png")
-            Image.fromarray(mask).save(path / "data" / "annotations" / split / f"{index}.png")
-    (path / "data" / "classes.txt").write_text("dark\nbright\n")
+    write_tiny_folder(path / "data", train=10, val=5)
     (path / "tiny.py").write_text(CONFIG.format(root=str(path / "data"), ema=EMA))
     shutil.copy(Path(__file__).parent / "user_code.py", path)
     return Workspace(path)

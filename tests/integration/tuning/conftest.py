@@ -32,23 +32,6 @@ env_cfg = dict(control_interval=1)
 trackers = dict(report=None, tensorboard=None)
 tune = dict(metric='mIoU', num_samples=4, max_concurrent=2, searcher=dict(type='Random', seed=5))
 """
-# Ray Train makes a ray.data context, which sets options that Ray itself deprecates: use_push_based_shuffle, use_polars.
-RAYS_OWN = "ignore:`use_.*` is deprecated:DeprecationWarning"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let Ray's own warnings pass in the tests here; every other one is an error."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(RAYS_OWN))
-
-
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After the last test here, disconnect: tests elsewhere are of a process that knows no Ray."""
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
-        import ray
-
-        ray.shutdown()
 
 
 @dataclass(frozen=True)
