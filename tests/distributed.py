@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-
 PRELOADED = ["torch.distributed", "rayseg.engine.build", "rayseg.hooks"]
 
 
