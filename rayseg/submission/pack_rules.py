@@ -21,12 +21,14 @@ _DIRECTORIES = {
     RUNS: ("work_dirs", "mlruns", "mlartifacts"),
     DATA: ("*.zarr", "*.lmdb"),
 }
+_NO_CODE = ("cfg", "conf", "csv", "enc", "env", "ini", "json", "properties", "toml", "txt", "xml", "yaml", "yml")
 _FILES = {
     SECRET: (
         *(".env", ".env.*", ".envrc", ".git-credentials", ".htpasswd", ".netrc", "_netrc", ".npmrc", ".pypirc"),
         *("*.jks", "*.kdbx", "*.key", "*.keystore", "*.p12", "*.pem", "*.pfx", "*.ppk", "id_dsa*", "id_ecdsa*"),
-        *("id_ed25519*", "id_rsa*", "auth_token", "client_secret*.json", "credentials", "credentials.*"),
-        *("kubeconfig", "*.kubeconfig", "secrets.*", "service_account*.json", "service-account*.json"),
+        *("id_ed25519*", "id_rsa*", "auth_token", "client_secret*.json", "credentials", "secrets"),
+        *(f"{name}.{ending}" for name in ("credentials", "secrets") for ending in _NO_CODE),
+        *("kubeconfig", "*.kubeconfig", "service_account*.json", "service-account*.json"),
     ),
     VERSION_CONTROL: (".git",),  # a file in a worktree
     CACHE: ("*.pyc", "*.pyo", ".coverage", ".DS_Store"),

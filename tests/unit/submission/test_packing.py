@@ -14,6 +14,7 @@ from ray._private.runtime_env.packaging import create_package
 
 from rayseg.core.errors import ConfigError
 from rayseg.submission.packing import Package, require_small, select, size, write_archive
+from tests.processes import REPOSITORY
 
 SECRETS = [
     *(".env", ".env.production", "sub/.netrc", "id_rsa", "id_ed25519.pub", "tls/server.pem", "server.KEY"),
@@ -63,8 +64,22 @@ def test_what_stays(names: list[str], left_out: dict[str, str], tmp_path: Path) 
 
 def test_what_only_looks_so_goes(tmp_path: Path) -> None:
     names = ["environment.yaml", "data/transforms.py", "checkpoints/__init__.py", "wandb/tags.py", "configs/run.json"]
-    names += ["weights.pth", "sweep.json", "tokens.txt", "my_keys.py", "secretsanta.py"]
+    names += [
+        "weights.pth",
+        "sweep.json",
+        "tokens.txt",
+        "my_keys.py",
+        "secretsanta.py",
+        "config/secrets.py",
+        "credentials.py",
+    ]
     assert sorted(select(tree(tmp_path / "p", *names)).files) == sorted(names)
+
+
+def test_all_code_of_this_project_goes() -> None:
+    package = select(REPOSITORY)
+    code = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "rayseg").rglob("*.py")}
+    assert code <= set(package.files)
 
 
 def test_include_and_exclude_win_over_rules_and_not_over_secrets(tmp_path: Path) -> None:
