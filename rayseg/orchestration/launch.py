@@ -105,11 +105,24 @@ def _own(launch: _Launch, mailbox: Any, owner: RunOwner, stop: StopRequest) -> N
             owner.receive(record)
 
 
+def _name_the_cluster() -> None:
+    """Let Ray Train's processes know their cluster: its PlacementGroupCleaner asks the one that was started last on the
+    machine unless RAY_ADDRESS names another, finds no controller there, and takes the workers away.
+    """
+    import ray
+    from ray.train.v2._internal.constants import get_env_vars_to_propagate
+
+    trainer: Any = import_module("ray.train.v2.api.data_parallel_trainer")
+    named = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    trainer.get_env_vars_to_propagate = lambda: {**get_env_vars_to_propagate(), **named}
+
+
 def _trainer(arguments: WorkerArguments, resources: dict[str, float], scratch: Path) -> Any:
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from rayseg.orchestration.restarts import NoteFailures
 
+    _name_the_cluster()
     ray_train: Any = import_module("ray.train")  # its annotations are those of the API before Train V2
     scaling: Scaling = settings(arguments.config, "scaling")
     failure: Failure = settings(arguments.config, "failure")
