@@ -17,7 +17,7 @@ def lost(attempt: Mapping[str, Any]) -> str:
 def restarts(facts: Mapping[str, Any]) -> list[str]:
     """A line for each attempt after the first, of ``run.json``'s ``attempts``."""
     lines = []
-    for attempt in (facts.get("attempts") or [])[1:]:
+    for attempt in _later(facts):
         begin = attempt.get("start_from") or "the beginning"
         cost = f"; {lost(attempt)}" if lost(attempt) else ""
         lines.append(f"attempt {attempt['attempt']} from {begin}: {attempt.get('reason') or 'resumed'}{cost}")
@@ -26,7 +26,12 @@ def restarts(facts: Mapping[str, Any]) -> list[str]:
 
 def losses(facts: Mapping[str, Any]) -> dict[str, float]:
     """``lost_iters`` and ``idle_s`` of all attempts together; empty for a run that was never started again."""
-    attempts = (facts.get("attempts") or [])[1:]
+    attempts = _later(facts)
     if not attempts:
         return {}
     return {name: sum(attempt.get(name) or 0 for attempt in attempts) for name in ("lost_iters", "idle_s")}
+
+
+def _later(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The attempts after the first; of very many ``run.json`` lists the newest only, so the first may not be there."""
+    return [attempt for attempt in facts.get("attempts") or [] if attempt["attempt"] > 1]

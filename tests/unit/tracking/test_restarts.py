@@ -24,3 +24,8 @@ def test_each_attempt_after_the_first_has_a_line_and_all_a_sum() -> None:
     ]
     assert losses(facts) == {"lost_iters": 3, "idle_s": 39.44}
     assert lost(OF_AN_EARLIER_VERSION) == ""
+
+
+def test_where_the_first_is_not_listed_any_more_none_is_left_out() -> None:
+    assert len(restarts({"attempts": [DIED, RESUMED]})) == 2
+    assert losses({"attempts": [DIED, RESUMED]})["lost_iters"] == 3
