@@ -28,7 +28,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _rank_main(rank: int, function: Callable[..., Any], world_size: int, port: int, args: tuple, results: Any) -> None:
+def _rank_main(
+    rank: int, function: Callable[..., Any], world_size: int, port: int, args: tuple[Any, ...], results: Any
+) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world_size))
     torch.set_num_threads(1)
     try:

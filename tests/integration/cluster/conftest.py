@@ -23,13 +23,17 @@ def note(name, **more):
         json.dump({"arguments": sys.argv[1:], "environment": dict(os.environ), **more}, file)
     os.replace(path + ".new", path)
 """
-# srun runs its command once, as on the first node.
+# srun runs its command once, as on the first node; on another node Ray may look for the first one's for long.
 SRUN = (
     NOTE
     + """
+import subprocess, time
 note("srun")
 command = sys.argv[sys.argv.index("ray"):]
-os.execvp(command[0], command)
+if os.environ["OTHER_NODES"] == "end":
+    os.execvp(command[0], command)
+subprocess.run(command)
+time.sleep(600)
 """
 )
 # symmetric-run as Ray 2.60 has it: no handler for signals, the command's exit code, and 0 where Ray cannot start.
@@ -135,6 +139,7 @@ def site(tmp_path: Path) -> Site:
         "SITE": str(tmp_path),
         "TMPDIR": str(tmp_path / "tmp"),
         "RAY_IS": "well",
+        "OTHER_NODES": "end",
         "STOPS_WITH": "130",
         "SLURM_JOB_ID": "4711",
         "SLURM_JOB_NUM_NODES": "2",

@@ -143,6 +143,11 @@ def test_ray_that_cannot_start_is_a_failure(site: Site) -> None:
     assert err == "error: rayseg.sbatch: Ray did not start on the first node; its own lines are above\n"
 
 
+@pytest.mark.slow
+def test_nodes_that_do_not_end_by_themselves_are_ended(site: Site) -> None:
+    assert finished(site, *TRAIN, OTHER_NODES="linger") == (0, "", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
