@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -101,7 +101,7 @@ def parts_of(dataset: Any) -> list[Any]:
     return [part for one in dataset.datasets for part in parts_of(one)]
 
 
-def _of_each(datasets: Sequence[Any], do: Any) -> list[Any]:
+def _of_each(datasets: Sequence[Any], do: Callable[[Any], Any]) -> list[Any]:
     """What ``do`` gives for each.
 
     Raises:
