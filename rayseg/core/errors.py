@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 MAX_PROBLEMS_SHOWN = 20
@@ -23,6 +23,10 @@ class Problem:
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.file, self.key, self.message) if part)
+
+    def below(self, key: str) -> Problem:
+        """The same with its key counted from one level higher, where this part stands at ``key``."""
+        return replace(self, key=f"{key}.{self.key}" if self.key else key)
 
 
 class RaysegError(Exception):

@@ -45,7 +45,10 @@ LOSSES = Registry(
     libraries={"smp.": "segmentation_models_pytorch.losses", "": "torch.nn"},
     supplied=("ignore_index", "num_classes"),
 )
-DATASETS = Registry("data set", {"FolderDataset": "rayseg.data.folder.FolderDataset"})
+DATASETS = Registry(
+    "data set",
+    {"ConcatDataset": "rayseg.data.concat.ConcatDataset", "FolderDataset": "rayseg.data.folder.FolderDataset"},
+)
 TRANSFORMS = Registry(
     "transform",
     _names(

@@ -90,12 +90,7 @@ def preflight(config: Mapping[str, Any], splits: Sequence[str] = SPLITS, masks: 
             seen += [(given, datasets[split])] if split != "train" else []
         except ConfigError as error:
             failed += [given] if split != "train" else []
-            problems += [
-                Problem(
-                    problem.message, f"{section}.dataset" + (f".{problem.key}" if problem.key else ""), problem.file
-                )
-                for problem in error.problems
-            ]
+            problems += [problem.below(f"{section}.dataset") for problem in error.problems]
     problems += _differing_classes(datasets)
     if problems:
         raise ConfigError(problems)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,7 +14,9 @@ import numpy as np
 from rayseg.config.settings import settings
 from rayseg.core.errors import ConfigError, DataError
 from rayseg.core.randomness import forked_rng
+from rayseg.core.registries import DATASETS
 from rayseg.data.build import SPLITS, build_dataset
+from rayseg.data.concat import ConcatDataset
 from rayseg.data.decode import opened, picture_size, read_rgb
 from rayseg.data.files import name_some
 from rayseg.data.folder import FolderDataset
@@ -152,7 +154,17 @@ def _data_sets(config: Mapping[str, Any]) -> list[tuple[str, bool, Any]]:
         data = settings(config, f"{split}_dataloader").dataset
         if not any(data == other for _, is_test, other in found if is_test):
             found.append((split, split != "train", data))
-    return found
+    return [(name, is_test, part) for split, is_test, data in found for name, part in _parts(split, data)]
+
+
+def _parts(name: str, config: Any) -> Iterator[tuple[str, Any]]:
+    """The data sets that a ConcatDataset names, ``train.0``, ``train.1``; another one itself."""
+    datasets = config.get("datasets") if isinstance(config, Mapping) else None
+    if not datasets or DATASETS.get(config.get("type", "")) is not ConcatDataset:
+        yield name, config
+        return
+    for number, part in enumerate(datasets):
+        yield from _parts(f"{name}.{number}", part)
 
 
 def _check_split(name: str, config: Any, test_mode: bool) -> tuple[SplitReport, dict[str, str]]:

@@ -20,6 +20,7 @@ from rayseg.core.registries import SAMPLERS
 from rayseg.core.registry import import_dotted
 from rayseg.data.batch import BatchSource, Collate, LoadFailure, PackedBatch, pack, pack_equal
 from rayseg.data.build import build_dataset
+from rayseg.data.concat import parts_of
 
 __all__ = [
     "EvalLoader",
@@ -305,9 +306,9 @@ def _torch_loader(source: BatchSource, batches: Any, options: Mapping[str, Any])
 
 
 def _transforms_of(dataset: Any) -> list[Any]:
-    """The pipeline of a data set and what stands in it; empty when it has none."""
-    pipeline = getattr(dataset, "pipeline", None)
-    return [] if pipeline is None else [pipeline, *getattr(pipeline, "transforms", ())]
+    """The pipelines of a data set and what stands in them; empty when it has none."""
+    pipelines = [part.pipeline for part in parts_of(dataset) if getattr(part, "pipeline", None) is not None]
+    return [each for pipeline in pipelines for each in (pipeline, *getattr(pipeline, "transforms", ()))]
 
 
 def _as_it_is(batch: Any) -> Any:

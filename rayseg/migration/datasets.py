@@ -1,9 +1,8 @@
-"""MM's data sets as FolderDataset: folders, suffixes, classes, palette."""
+"""MM's data sets as FolderDataset, alone or several in a row: folders, suffixes, classes, palette."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rayseg.migration.known_datasets import KNOWN, PLAIN, Known, classes_of
@@ -17,25 +16,14 @@ _PLAIN_NAMES = ("BaseSegDataset", "CustomDataset")
 _OTHERS = ("ignore_index", "pipeline", "classes", "palette")
 
 
-@dataclass
-class DataSet:
-    """What came of a data set.
-
-    Attributes:
-        config: FolderDataset's, without a pipeline; or what stands for one that has no counterpart.
-        name: MM's class.
-        is_folder: whether it is a FolderDataset.
-    """
-
-    config: dict[str, Any]
-    name: str
-    is_folder: bool
-
-
-def migrate_dataset(config: Mapping[str, Any], path: str, evaluates: bool, lines: Lines) -> DataSet:
-    """Map a data set; what wraps others is taken off, with a line."""
+def migrate_dataset(config: Mapping[str, Any], path: str, evaluates: bool, lines: Lines) -> dict[str, Any]:
+    """A FolderDataset or a ConcatDataset of some; what wraps others is taken off, with a line."""
     config, path = _unwrapped(config, path, lines)
     name = str(without_scope(config.get("type")))
+    if name == "ConcatDataset" and config.get("datasets"):
+        parts = enumerate(config["datasets"])
+        datasets = [migrate_dataset(part, f"{path}.datasets.{index}", evaluates, lines) for index, part in parts]
+        return {"type": "ConcatDataset", "datasets": datasets}
     prefix = dict(config.get("data_prefix") or {})
     pipeline = config.get("pipeline")
     unknown = sorted(set(config) - {*_NOTHING, *_TAKEN, *_OTHERS})
@@ -49,7 +37,7 @@ def migrate_dataset(config: Mapping[str, Any], path: str, evaluates: bool, lines
         why = f"it is no data set of one image folder and one mask folder{f' ({foreign[0]})' if foreign else ''}"
         do = "write a data set of your own and name it by its dotted path"
         lines.missing(path, {"type": name}, why, do)
-        return DataSet({"type": replace_me(name)}, name, False)
+        return {"type": replace_me(name)}
     known = KNOWN.get(name)
     result = _folders(config, known or PLAIN)
     if config.get("reduce_zero_label", known.reduce_zero_label if known else False) or reduces_zero_label(pipeline):
@@ -64,7 +52,7 @@ def migrate_dataset(config: Mapping[str, Any], path: str, evaluates: bool, lines
             do = "write what it does as a data set of your own, or leave it out"
             lines.missing(f"{path}.{key}", config[key], "FolderDataset has no such argument", do)
     transforms = migrate_pipeline(pipeline, f"{path}.pipeline", evaluates, lines)
-    return DataSet({**result, **({"pipeline": transforms} if transforms else {})}, name, True)
+    return {**result, **({"pipeline": transforms} if transforms else {})}
 
 
 def _unwrapped(config: Mapping[str, Any], path: str, lines: Lines) -> tuple[Mapping[str, Any], str]:
@@ -77,12 +65,6 @@ def _unwrapped(config: Mapping[str, Any], path: str, lines: Lines) -> tuple[Mapp
         why = "transforms that mix several images are not there"
         lines.missing(path, config, why, "train without, or write a data set of your own")
         return _unwrapped(config["dataset"], f"{path}.dataset", lines)
-    if name == "ConcatDataset" and config.get("datasets"):
-        parts = [str(without_scope(part.get("type"))) for part in config["datasets"]]
-        why = f"one FolderDataset is one pair of folders; only the first of {len(parts)} stands there"
-        do = "put the files of all into one pair of folders (links will do), or write a data set of your own"
-        lines.missing(path, " + ".join(parts), why, do)
-        return _unwrapped(config["datasets"][0], f"{path}.datasets.0", lines)
     return config, path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rayseg.migration.datasets import DataSet, migrate_dataset
+from rayseg.migration.datasets import migrate_dataset
 from rayseg.migration.lines import Lines, without_scope
 
 MODES = ("train", "val", "test")
@@ -22,10 +22,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def migrate_loaders(tree: Mapping[str, Any], lines: Lines) -> tuple[dict[str, Any], dict[str, DataSet]]:
-    """The three sections, and the data set of each."""
+def migrate_loaders(tree: Mapping[str, Any], lines: Lines) -> dict[str, Any]:
+    """The three sections."""
     sections: dict[str, Any] = {}
-    datasets: dict[str, DataSet] = {}
     for mode in MODES:
         section = f"{mode}_dataloader"
         loader = tree.get(section)
@@ -33,9 +32,9 @@ def migrate_loaders(tree: Mapping[str, Any], lines: Lines) -> tuple[dict[str, An
             continue
         sections[section] = _loader(loader, section, lines)
         if isinstance(loader.get("dataset"), Mapping):
-            datasets[mode] = migrate_dataset(loader["dataset"], f"{section}.dataset", mode != "train", lines)
-            sections[section]["dataset"] = datasets[mode].config
-    return sections, datasets
+            evaluates = mode != "train"
+            sections[section]["dataset"] = migrate_dataset(loader["dataset"], f"{section}.dataset", evaluates, lines)
+    return sections
 
 
 def shortened(sections: Mapping[str, Any]) -> dict[str, Any]:

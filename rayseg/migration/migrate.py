@@ -86,7 +86,7 @@ def _sections(read: MMConfig, lines: Lines) -> tuple[dict[str, Any], str]:
     tree = read.tree
     model = tree.get("model")
     made = migrate_model(model, tree.get("data_preprocessor"), lines) if isinstance(model, Mapping) else None
-    loaders, datasets = migrate_loaders(tree, lines)
+    loaders = migrate_loaders(tree, lines)
     engine = migrate_engine(tree, lines)
     _check_repeats(tree, lines)
     _outside(read, engine, lines)
@@ -94,8 +94,7 @@ def _sections(read: MMConfig, lines: Lines) -> tuple[dict[str, Any], str]:
         if made.switches:
             engine["env_cfg"] = {**(engine.get("env_cfg") or {}), **made.switches}
         _rename_keys(engine.get("optim_wrapper"), made, lines)
-        if "train" in datasets:
-            _check_classes(made, datasets["train"].config, lines)
+        _check_classes(made, loaders.get("train_dataloader", {}).get("dataset") or {}, lines)
     sections = {**({"model": made.section} if made else {}), **shortened(loaders), **engine}
     _note_workers(read.path, loaders.get("train_dataloader"), lines)
     return sections, made.family if made else ""
@@ -137,7 +136,7 @@ def _rename_keys(wrapper: Any, model: Model, lines: Lines) -> None:
 
 
 def _check_classes(model: Model, dataset: Mapping[str, Any], lines: Lines) -> None:
-    classes = dataset.get("classes")
+    classes = (dataset.get("datasets") or [dataset])[0].get("classes")
     if isinstance(classes, list) and model.num_classes not in (None, 1, len(classes)):
         why = f"the data set has {len(classes)} classes, and the class count comes from it here"
         do = f"say classes=[...] with {model.num_classes} names on the data set if that is what is meant"

@@ -8,11 +8,13 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from rayseg.config import Config, config_import_path
 from rayseg.core.errors import ConfigError, Problem
+from rayseg.data.concat import parts_of
 from rayseg.data.home import rayseg_home
 from rayseg.tracking.facts import versions
 
@@ -208,7 +210,7 @@ def gpu_complaints(nodes: Mapping[str, Mapping[str, float]], each: Mapping[str, 
 
 def sampled_files(datasets: Iterable[Any]) -> Iterator[tuple[str, int | None]]:
     """A few files of each data set that can name its own, with their sizes; else the directory that it says."""
-    for dataset in datasets:
+    for dataset in chain.from_iterable(map(parts_of, datasets)):
         paths = [getattr(dataset, name, None) for name in ("image_path", "mask_path")]
         if all(map(callable, paths)):
             last = len(dataset) - 1

@@ -28,7 +28,7 @@ FOLDER = mm_configs()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(FOLDER is None, reason=HOW)]
 
 FILES, COMPLETE = 769, 681
-WHOLE, WITH_COUNTERPART = 326, 356
+WHOLE, WITH_COUNTERPART = 354, 356
 
 
 @cache

@@ -112,7 +112,7 @@ def test_classes_of_ones_own_for_a_known_data_set_become_a_label_map() -> None:
         "data_prefix": {"img_path": "a", "seg_map_path": "b"},
         "metainfo": {"classes": ("water", "building")},
     }
-    made = migrate_dataset(config, "d", False, lines).config
+    made = migrate_dataset(config, "d", False, lines)
     # Stored: 0 no data, 1 background, 2 building, 3 road, 4 water, ...
     assert made["label_map"] == {0: 255, 1: 255, 2: 1, 3: 255, 4: 0, 5: 255, 6: 255, 7: 255}
     assert made["classes"] == ["water", "building"]
@@ -126,9 +126,8 @@ def test_a_label_map_means_what_mm_does(tmp_path: Any) -> None:
 
     from rayseg.data.masks import MaskReader, MaskRules
 
-    made = migrate_dataset(
-        {"type": "LoveDADataset", "metainfo": {"classes": ["water", "building"]}}, "d", False, Lines()
-    ).config
+    config = {"type": "LoveDADataset", "metainfo": {"classes": ["water", "building"]}}
+    made = migrate_dataset(config, "d", False, Lines())
     rules = MaskRules(num_classes=2, ignore_index=255, mask_format="index", label_map=made["label_map"])
     from PIL import Image
 
@@ -139,8 +138,8 @@ def test_a_label_map_means_what_mm_does(tmp_path: Any) -> None:
 
 def test_own_classes_that_are_not_the_known_ones_are_taken_as_they_are() -> None:
     made = migrate_dataset({"type": "CityscapesDataset", "metainfo": {"classes": ["a", "b"]}}, "d", False, Lines())
-    assert made.config["classes"] == ["a", "b"]
-    assert not {"palette", "label_map"} & set(made.config)
+    assert made["classes"] == ["a", "b"]
+    assert not {"palette", "label_map"} & set(made)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +164,13 @@ def test_own_classes_that_are_not_the_known_ones_are_taken_as_they_are() -> None
         ),
         (
             {"type": "ConcatDataset", "datasets": [{"type": "CityscapesDataset"}, {"type": "BDD100KDataset"}]},
-            "Folder",
-            ["missing d"],
+            "Concat",
+            [],
+        ),
+        (
+            {"type": "ConcatDataset", "datasets": [{"type": "MyDataset"}, {"type": "DSDLSegDataset"}]},
+            "Concat",
+            ["missing d.datasets.0", "missing d.datasets.1"],
         ),
         ({"type": "RepeatDataset", "times": 3, "dataset": {"type": "DRIVEDataset"}}, "Folder", ["dropped d.times"]),
     ],
@@ -174,8 +178,7 @@ def test_own_classes_that_are_not_the_known_ones_are_taken_as_they_are() -> None
 def test_data_sets(config: dict[str, Any], kind: str, lines: list[str]) -> None:
     found = Lines()
     made = migrate_dataset(config, "d", False, found)
-    assert made.config["type"].startswith(kind)
-    assert made.is_folder == (kind == "Folder")
+    assert made["type"].startswith(kind)
     assert lines_of(found) == lines
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from rayseg.config import Config
 from rayseg.core.errors import ConfigError
+from rayseg.data.concat import ConcatDataset
 from rayseg.orchestration.nodes import (
     Answer,
     Question,
@@ -106,8 +107,13 @@ def test_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_files_that_nodes_are_asked_for(tmp_path: Path) -> None:
     class Files:
+        metainfo: ClassVar = {"classes": ["a"]}
+
         def __len__(self) -> int:
             return 10
+
+        def __getitem__(self, index: int) -> Any:
+            raise AssertionError("nodes are asked for files, not for samples")
 
         def image_path(self, index: int) -> Path:
             path = tmp_path / f"{index}.png"
@@ -119,7 +125,7 @@ def test_files_that_nodes_are_asked_for(tmp_path: Path) -> None:
     class Root:
         root = tmp_path
 
-    found = list(sampled_files([Files(), Root(), object()]))
+    found = list(sampled_files([ConcatDataset([Files()]), Root(), object()]))
     assert [(Path(name).name, size) for name, size in found] == [
         ("0.png", 0), ("0.png", 0), ("4.png", 4), ("4.png", 4), ("9.png", 9), ("9.png", 9), (tmp_path.name, None),
     ]  # fmt: skip
