@@ -20,7 +20,8 @@ from rayseg.core.errors import CheckpointError, StaleAttemptError, did_you_mean
 from rayseg.engine.attempts import ATTEMPTS, Attempts
 from rayseg.engine.checkpoint import MANIFEST, Checkpoint, DamagedError, check_name, decode_manifest, encode_manifest
 from rayseg.engine.pins import PINS, Pins
-from rayseg.engine.storage import TEMPORARY, FileEntry, Writer, open_storage
+from rayseg.engine.storage import TEMPORARY, FileEntry, Writer
+from rayseg.engine.storages import open_storage
 
 __all__ = ["Checkpoint", "CheckpointStore", "FileEntry", "Writer"]
 

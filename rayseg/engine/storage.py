@@ -8,13 +8,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import os
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
 
-from rayseg.core.errors import CheckpointError, ConfigError
+from rayseg.core.errors import CheckpointError
 
 Writer = Callable[[BinaryIO], None]
 Check = Callable[[], None]
@@ -73,30 +71,6 @@ class Storage(Protocol):
 
     def names(self, folder: str = "") -> list[str]:
         """Names of the files and folders in a folder, sorted; none when it does not exist."""
-
-
-def open_storage(url: str | os.PathLike[str]) -> Storage:
-    """The storage for a local path, a ``file://`` URL, or any other URL that fsspec knows.
-
-    Raises:
-        ConfigError: no driver for the URL, or its package is not installed.
-    """
-    from rayseg.engine.storage_fsspec import ObjectStorage
-    from rayseg.engine.storage_local import LocalStorage
-
-    text = os.fspath(url)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-    if scheme is None:
-        return LocalStorage(text)
-    if scheme[1] in ("file", "local"):
-        return LocalStorage(text[scheme.end() :])
-    import fsspec
-
-    try:
-        fsspec.get_filesystem_class(scheme[1])
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"checkpoint_store.url: cannot use {scheme[1]}:// ({error})") from None
-    return ObjectStorage(text)
 
 
 class HashingSink(io.RawIOBase):
