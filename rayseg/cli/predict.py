@@ -18,6 +18,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Where to write; <run>/predictions if not given.")] = None,
     cfg_options: CfgOptions = None,
     checkpoint: Checkpoint = "best",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -29,7 +30,7 @@ def predict(
         raise ConfigError("no image: name images, or directories of them, after the run directory")
     output = Output(json, quiet)
     overrides = all_overrides(overrides, cfg_options)
-    result = segment(source, paths, out=out, checkpoint=checkpoint, overrides=overrides)
+    result = segment(source, paths, out=out, checkpoint=checkpoint, overrides=overrides, force=force)
     count = len(result.masks)
     output.say(f"{result.checkpoint}: {count} image{'s' * (count != 1)}, masks and overlays in {result.out}")
     output.answer(result.as_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def test(
     assert metrics is not None, "nothing asks a test to stop"
     assert runner.test_loop is not None
     images = len(runner.test_loop.dataloader.dataset)
-    path = run_dir / "test" / f"{name}_{_data_name(config)}{'_tta' if tta else ''}.json"
+    data = _data_name(config["test_dataloader"]["dataset"])
+    path = run_dir / "test" / f"{name}_{data}{'_tta' if tta else ''}.json"
     result = TestResult(path, name, images, metrics)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, encode(result.as_dict(), indent=1).encode())
@@ -132,7 +134,11 @@ def find_checkpoint(config: Config, run_dir: Path, which: str, *, from_run: bool
     return checkpoint
 
 
-def _data_name(config: Config) -> str:
-    dataset = config["test_dataloader"]["dataset"]
+def _data_name(dataset: Any) -> str:
+    """``aerial_val``; of a ConcatDataset those of all, joined by a plus."""
+    if not isinstance(dataset, Mapping):
+        return type(dataset).__name__
+    if isinstance(parts := dataset.get("datasets"), list):
+        return "+".join(map(_data_name, parts))
     root = Path(str(dataset.get("data_root") or "data")).name
     return "_".join(part for part in (root, dataset.get("split")) if part)

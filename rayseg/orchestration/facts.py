@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,20 @@ def _own_part(config: Config) -> dict[str, Any]:
 def data_facts(rehearsed: Runner) -> dict[str, Any]:
     """Of each split: the directory, how many images, and the fingerprint of their files where the data set has one."""
     return {split: _dataset(dataset) for split, dataset in _datasets(rehearsed).items()}
+
+
+def other_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Of each split whose files are not those that the run had: what it had, and what it has now."""
+    return [
+        f"{split}: the data is not what the run had: {_described(before[split])} then, {_described(data)} now"
+        for split, data in now.items()
+        if (before.get(split) or {}).get("fingerprint") not in (None, data["fingerprint"])
+    ]
+
+
+def _described(data: Mapping[str, Any]) -> str:
+    place = f" in {data['root']}" if data.get("root") else ""
+    return f"{data['images']} images{place}"
 
 
 def datasets_of(rehearsed: Runner) -> list[Any]:

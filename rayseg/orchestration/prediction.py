@@ -27,6 +27,7 @@ from rayseg.orchestration.results import PredictResult
 from rayseg.orchestration.source import Overrides, Source
 
 Paths = str | os.PathLike[str]
+MASKS, OVERLAYS = "masks", "overlays"
 
 
 def predict(
@@ -36,6 +37,7 @@ def predict(
     out: Paths | None = None,
     checkpoint: str = "best",
     overrides: Overrides = (),
+    force: bool = False,
 ) -> PredictResult:
     """Segment images.
 
@@ -45,18 +47,23 @@ def predict(
         out: where masks and pictures go; ``<run>/predictions`` when not given.
         checkpoint: as in ``test``.
         overrides: as in ``train``.
+        force: replace files that are there already.
 
     Returns:
         The files: ``masks/<name>.png`` (class indices, with the palette) and ``overlays/<name>.png``.
 
     Raises:
-        ConfigError: something is wrong with the input, such as a file that is no picture.
+        ConfigError: something is wrong with the input, such as a file that is no picture; a result's file is there.
         DataError: an image is damaged.
     """
     images = find_images([inputs] if isinstance(inputs, str | os.PathLike) else list(inputs))
     config, run_dir, from_run = read_trained(source, overrides)
     found = find_checkpoint(config, run_dir, checkpoint, from_run=from_run)
-    target = _writable(Path(out) if out is not None else run_dir / "predictions")
+    target = Path(out) if out is not None else run_dir / "predictions"
+    files = {path: (target / MASKS / relative, target / OVERLAYS / relative) for path, relative in images}
+    if not force:
+        _refuse_existing(files.values())
+    _make(target)
     prepend_import_path(*import_path_of(config))
     metainfo = _metainfo(config, found)
     device = LocalHost().device
@@ -64,10 +71,10 @@ def predict(
     name = load_trained(model, found, checkpoint)
     pipeline = Pipeline(_pipeline(config), metainfo["ignore_index"], test_mode=True)
     masks, overlays = [], []
-    for path, relative in images:
+    for path, (mask, overlay) in files.items():
         sample = segment(model, pipeline, path)
-        masks.append(_save_mask(sample, metainfo, target / "masks" / relative))
-        overlays.append(_save(picture_of(sample, metainfo), target / "overlays" / relative))
+        masks.append(_save_mask(sample, metainfo, mask))
+        overlays.append(_save(picture_of(sample, metainfo), overlay))
     return PredictResult(target.absolute(), name, masks, overlays)
 
 
@@ -118,13 +125,18 @@ def find_images(inputs: Sequence[Paths]) -> list[tuple[Path, PurePath]]:
     return [(path, name) for name, path in found.items()]
 
 
-def _writable(out: Path) -> Path:
-    """The directory for the results, made."""
+def _refuse_existing(files: Iterable[tuple[Path, Path]]) -> None:
+    """A mask may have the name of a label that somebody drew."""
+    if there := [path for pair in files for path in pair if path.exists()]:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ConfigError(f"--out: {there[0]}{more} is there already; name another directory, or --force replaces it")
+
+
+def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    return out
 
 
 def _require_picture(path: Path) -> None:

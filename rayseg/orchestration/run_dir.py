@@ -21,6 +21,7 @@ from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.orchestration.changes import refused_changes
 from rayseg.orchestration.source import CODE_DIR, CONFIG_FILE, resolved, with_saved_code
 from rayseg.tracking.files import RecordingError, replace_keeping
+from rayseg.tracking.run_file import RUN_FILE, read_run
 
 LATEST = "latest"
 
@@ -64,6 +65,9 @@ def choose(config: Config, work_dir: str | os.PathLike[str] | None, *, resume: b
             f"{path}: no checkpoint is whole ({'; '.join(store.warnings)}); "
             "begin anew with --auto-resume, or name another --work-dir"
         )
+    if (path / RUN_FILE).is_file() and not read_run(path):
+        why = "damaged; trackers know the run by it: put a copy back, or remove it to be a new run for them"
+        raise ConfigError(Problem(why, file=str(path / RUN_FILE)))
     if used and (path / CONFIG_FILE).is_file():
         _refuse_changes(config, path)
     if checkpoint is not None:

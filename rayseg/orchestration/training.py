@@ -17,7 +17,7 @@ from rayseg.engine.owner import RunOwner
 from rayseg.engine.stored_checkpoints import StoredCheckpoints
 from rayseg.models.pretrained import fetch_pretrained
 from rayseg.orchestration.cluster import connected, names_a_cluster, node_count, require_gpu, require_local
-from rayseg.orchestration.facts import datasets_of, launch_facts
+from rayseg.orchestration.facts import datasets_of, launch_facts, other_data
 from rayseg.orchestration.launch import note, run_here, run_on_ray
 from rayseg.orchestration.nodes import check_nodes
 from rayseg.orchestration.rehearsal import rehearse
@@ -28,6 +28,7 @@ from rayseg.orchestration.stop import StopRequest, StopSignals, stop_wait_note
 from rayseg.orchestration.trackers import build_trackers, require_one_store
 from rayseg.tracking.recorder import RunRecorder
 from rayseg.tracking.redact import Redactor
+from rayseg.tracking.run_file import read_run
 from rayseg.tracking.tracker import Tracker
 
 
@@ -79,11 +80,14 @@ def train(
             fresh, wait = run_dir.start_from is None, scaling.start_timeout_s
             check_nodes(config, run_dir.path, datasets_of(rehearsed), resources, wait, fresh=fresh)
         facts = launch_facts(config, run_dir.path, rehearsed, workers)
+        changed = other_data(read_run(run_dir.path).get("data") or {}, facts["data"])
         config = prepare(config, run_dir)
         owner = begin_run(config, run_dir.path, trackers, facts)
         if workers < scaling.num_workers:
             what = f"--local: one process does the work of {scaling.num_workers} workers, same global batch"
             owner.receive(note(what))
+        for change in changed:
+            owner.recorder.warn(change)
         if advice := stop_wait_note():
             owner.receive(note(advice))
         with StopSignals(settings(config, "failure").time_limit) as stop:

@@ -18,15 +18,15 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
 
     Args:
         run_dirs: run directories, or one sweep directory; one that is named twice counts once.
-        out: the file to write; when not given ``report.html`` in the directory of the one run or sweep, for several
-            runs in the current directory. It is replaced at once: a reader never sees half a page.
+        out: the file to write, ending in .html; when not given ``report.html`` in the directory of the one run or
+            sweep, for several runs in the current directory. It is replaced at once: a reader never sees half a page.
 
     Returns:
         The path of the file.
 
     Raises:
-        ConfigError: no directory is given, or one of them is no run directory (it has no ``run.json``), or
-            a sweep directory is not the only one.
+        ConfigError: ``out`` is no HTML file; no directory is given, or one of them is no run directory (it has no
+            ``run.json``), or a sweep directory is not the only one.
         RecordingError: the file could not be written; what was there before is kept.
     """
     from rayseg.reporting.report import write

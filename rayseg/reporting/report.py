@@ -127,4 +127,6 @@ def _destination(directories: Sequence[Path], out: Path | None) -> Path:
         raise ConfigError(
             f"{os.fspath(out)} is a directory; expected the file to write, such as {Path(out) / REPORT_FILE}"
         )
+    if Path(out).suffix not in (".html", ".htm"):
+        raise ConfigError(f"--out {os.fspath(out)}: a report is an HTML page; expected a name that ends in .html")
     return Path(out)

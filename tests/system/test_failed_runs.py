@@ -82,6 +82,48 @@ def test_predictions_that_cannot_be_written(rayseg: Rayseg, config: Path, data: 
     assert answer.errors[0].startswith(f"--out {data / 'classes.txt'}: cannot be written")
 
 
+def test_predictions_replace_no_file(rayseg: Rayseg, config: Path, data: Path, tmp_path: Path) -> None:
+    assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
+    images = data / "images" / "val"
+    label = tmp_path / "out" / "masks" / "1.png"
+    label.parent.mkdir(parents=True)
+    label.write_bytes(b"drawn by hand")
+    answer = rayseg("predict", "run", images, "--out", "out")
+    assert (answer.code, answer.errors) == (
+        2,
+        ["--out: out/masks/1.png is there already; name another directory, or --force replaces it"],
+    )
+    assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["1.png"]
+    assert label.read_bytes() == b"drawn by hand"
+    assert rayseg("predict", "run", images, "--out", "out", "--force").code == 0
+    assert label.read_bytes() != b"drawn by hand"
+    assert "and 5 more is there already" in rayseg("predict", "run", images, "--out", "out").err
+
+
+def test_a_report_replaces_no_other_file(rayseg: Rayseg, config: Path) -> None:
+    assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
+    before = config.read_text()
+    answer = rayseg("report", "run", "--out", config)
+    assert (answer.code, answer.errors) == (
+        2,
+        [f"--out {config}: a report is an HTML page; expected a name that ends in .html"],
+    )
+    assert config.read_text() == before
+
+
+def test_data_that_changed_since_the_start_is_said(rayseg: Rayseg, config: Path, data: Path, tmp_path: Path) -> None:
+    assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
+    (data / "images/train/0.png").unlink()
+    (data / "annotations/train/0.png").unlink()
+    resumed = rayseg("train", "run", "--resume", "--local", "train_cfg.max_iters=6")
+    assert resumed.code == 0
+    said = f"train: the data is not what the run had: 6 images in {data} then, 5 images in {data} now"
+    assert said in (tmp_path / "run/log.txt").read_text()
+    assert [one["message"] for one in json.loads((tmp_path / "run/run.json").read_text())["warnings"]] == [said]
+    assert rayseg("train", "run", "--resume", "--local", "train_cfg.max_iters=8").code == 0
+    assert (tmp_path / "run/log.txt").read_text().count("the data is not what the run had") == 1
+
+
 def test_a_checkpoint_of_another_model(rayseg: Rayseg, config: Path) -> None:
     assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
     answer = rayseg("test", "run", "model.net.kernel_size=3")

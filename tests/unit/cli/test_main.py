@@ -118,6 +118,7 @@ def test_predict_passes_images_and_overrides_on(
         "inputs": ["x.png"],
         "out": Path("o"),
         "checkpoint": "last",
+        "force": False,
         "overrides": ["model.test_cfg.flip=True"],
     }
     assert capsys.readouterr().out == "iter_4: 1 image, masks and overlays in o\n"

@@ -103,6 +103,15 @@ def test_a_used_one_is_gone_on_with(used: Path, how: str) -> None:
     assert found.start_from.name == "iter_3"
 
 
+@pytest.mark.parametrize("how", ["resume", "auto_resume"])
+def test_a_run_that_trackers_would_not_know_again_is_refused(used: Path, how: str) -> None:
+    (used / "run.json").write_text('{"uid": "a3')
+    with pytest.raises(ConfigError, match=r"run\.json: damaged; trackers know the run by it"):
+        chosen(used, **{how: True})  # type: ignore[arg-type]
+    (used / "run.json").unlink()
+    assert chosen(used, **{how: True}).start_from is not None  # type: ignore[arg-type]
+
+
 def test_a_resume_of_nothing_is_refused(here: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine holds no run to resume; .* or say --auto-resume"):
         chosen("mine", resume=True)
