@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rayseg.config.settings import settings
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, Problem
 from rayseg.data.build import build_dataset
 from rayseg.data.drawing import draw_overlay, with_legend
 from rayseg.data.loader import build_train_dataloader, resolve_batch_size
@@ -31,7 +31,7 @@ def show_batch(
 
     Args:
         config: a completed config; the batch is what the run's first worker would get.
-        out: the picture's path (PNG); a directory gets ``batch.png``.
+        out: the picture's path, ``.png``; a directory that is there gets ``batch.png``.
         position: samples consumed before this batch.
         alpha: share of the labels' colours in the lower row of each image.
 
@@ -39,11 +39,13 @@ def show_batch(
         The file that was written.
 
     Raises:
-        ConfigError: the config names no training data, or names it wrongly.
+        ConfigError: the config names no training data, or names it wrongly; ``out`` cannot be written or does not
+            end in ``.png``.
         DataError: an image or mask cannot be read as the config says.
     """
     if not config.get("train_dataloader"):
         raise ConfigError("train_dataloader: the config names no training data")
+    path = _picture_path(Path(out))
     loader = settings(config, "train_dataloader")
     workers = settings(config, "scaling").num_workers
     _, global_batch_size = resolve_batch_size(loader, workers)
@@ -60,11 +62,24 @@ def show_batch(
         batch = next(islice(stream, 1))
     finally:
         stream.close()
-    path = Path(out)
-    path = path / "batch.png" if path.is_dir() else path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_batch(batch, dataset.metainfo, alpha).save(path, format="PNG")
+    _save(draw_batch(batch, dataset.metainfo, alpha), path)
     return path
+
+
+def _picture_path(out: Path) -> Path:
+    path = out / "batch.png" if out.is_dir() else out
+    if path.suffix.lower() != ".png":
+        expected = "expected a file name that ends in .png, or a directory that is there"
+        raise ConfigError(Problem(f"{expected}, found {str(out)!r}", "--out"))
+    return path
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, format="PNG")
+    except OSError as error:
+        raise ConfigError(Problem(f"cannot be written: {error.strerror or error}", file=str(path))) from None
 
 
 def draw_batch(batch: Mapping[str, Any], metainfo: Mapping[str, Any], alpha: float = 0.5) -> Image.Image:

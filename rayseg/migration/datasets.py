@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rayseg.migration.known_datasets import KNOWN, PLAIN, Known, classes_of
-from rayseg.migration.lines import Lines, replace_me, without_scope
+from rayseg.migration.lines import Lines, dict_of, replace_me, without_scope
 from rayseg.migration.transforms import migrate_pipeline, reduces_zero_label
 
 # Arguments of MM's data sets that say nothing about the data.
@@ -16,15 +16,18 @@ _PLAIN_NAMES = ("BaseSegDataset", "CustomDataset")
 _OTHERS = ("ignore_index", "pipeline", "classes", "palette")
 
 
-def migrate_dataset(config: Mapping[str, Any], path: str, evaluates: bool, lines: Lines) -> dict[str, Any]:
+def migrate_dataset(config: Any, path: str, evaluates: bool, lines: Lines) -> dict[str, Any]:
     """A FolderDataset or a ConcatDataset of some; what wraps others is taken off, with a line."""
+    if not isinstance(config, Mapping):
+        do = "several data sets are dict(type='ConcatDataset', datasets=[...])"
+        lines.missing(path, config, "expected dict(type=...)", do)
+        return {"type": replace_me("Dataset")}
     config, path = _unwrapped(config, path, lines)
     name = str(without_scope(config.get("type")))
     if name == "ConcatDataset" and config.get("datasets"):
-        parts = enumerate(config["datasets"])
-        datasets = [migrate_dataset(part, f"{path}.datasets.{index}", evaluates, lines) for index, part in parts]
-        return {"type": "ConcatDataset", "datasets": datasets}
-    prefix = dict(config.get("data_prefix") or {})
+        return _concatenated(config["datasets"], f"{path}.datasets", evaluates, lines)
+    _check_dicts(config, path, lines)
+    prefix = dict_of(config.get("data_prefix"))
     pipeline = config.get("pipeline")
     unknown = sorted(set(config) - {*_NOTHING, *_TAKEN, *_OTHERS})
     foreign = sorted(set(prefix) - {"img_path", "seg_map_path"})
@@ -55,6 +58,20 @@ def migrate_dataset(config: Mapping[str, Any], path: str, evaluates: bool, lines
     return {**result, **({"pipeline": transforms} if transforms else {})}
 
 
+def _concatenated(parts: Any, path: str, evaluates: bool, lines: Lines) -> dict[str, Any]:
+    if not isinstance(parts, list | tuple):
+        lines.missing(path, parts, "expected a list", "say datasets=[dict(type=...), ...]")
+        return {"type": replace_me("ConcatDataset")}
+    datasets = [migrate_dataset(part, f"{path}.{index}", evaluates, lines) for index, part in enumerate(parts)]
+    return {"type": "ConcatDataset", "datasets": datasets}
+
+
+def _check_dicts(config: Mapping[str, Any], path: str, lines: Lines) -> None:
+    for key, example in (("data_prefix", "img_path='...', seg_map_path='...'"), ("metainfo", "classes=[...]")):
+        if config.get(key) and not isinstance(config[key], Mapping):
+            lines.missing(f"{path}.{key}", config[key], "expected a dict", f"say {key}=dict({example})")
+
+
 def _unwrapped(config: Mapping[str, Any], path: str, lines: Lines) -> tuple[Mapping[str, Any], str]:
     name = without_scope(config.get("type"))
     if name == "RepeatDataset" and isinstance(config.get("dataset"), Mapping):
@@ -70,7 +87,7 @@ def _unwrapped(config: Mapping[str, Any], path: str, lines: Lines) -> tuple[Mapp
 
 def _folders(config: Mapping[str, Any], known: Known) -> dict[str, Any]:
     result: dict[str, Any] = {"type": "FolderDataset", "data_root": config.get("data_root") or "."}
-    prefix = dict(config.get("data_prefix") or {})
+    prefix = dict_of(config.get("data_prefix"))
     result["data_prefix"] = {key: prefix.get(key) or "" for key in ("img_path", "seg_map_path")}
     result["img_suffix"] = config.get("img_suffix", known.img_suffix)
     result["seg_map_suffix"] = config.get("seg_map_suffix", known.seg_map_suffix)
@@ -83,9 +100,8 @@ def _classes(
     config: Mapping[str, Any], known: Known | None, name: str, path: str, reduces: bool, lines: Lines
 ) -> dict[str, Any]:
     """Classes and palette; with classes of one's own for a known data set also what its labels become."""
-    metainfo = {key: config[key] for key in ("classes", "palette") if config.get(key)} | dict(
-        config.get("metainfo") or {}
-    )
+    metainfo = {key: config[key] for key in ("classes", "palette") if config.get(key)}
+    metainfo |= dict_of(config.get("metainfo"))
     given = metainfo.get("classes")
     names, palette = classes_of(known) if known else ([], None)
     if given is None and known is None:

@@ -31,7 +31,7 @@ def encoder_of(backbone: Mapping[str, Any], weights: str | None) -> Encoder | No
         backbone: its config.
         weights: the checkpoint it begins with, whose name says which of timm's weights are the same.
     """
-    make = _ENCODERS.get(without_scope(backbone.get("type")))
+    make = _ENCODERS.get(str(without_scope(backbone.get("type"))))
     encoder = make(backbone) if make else None
     if encoder is None:
         return None

@@ -115,7 +115,9 @@ def _vis_backends(tree: Mapping[str, Any], lines: Lines) -> Any:
     """Those of the top level and of the visualizer, which is where MM reads them."""
     visualizer = tree.get("visualizer")
     inner = visualizer.get("vis_backends") if isinstance(visualizer, Mapping) else None
-    backends = [_unscoped(backend) for place in (inner, tree.get("vis_backends")) for backend in place or ()]
+    places = [place for place in (inner, tree.get("vis_backends")) if place]
+    listed = [place if isinstance(place, list | tuple) else [place] for place in places]
+    backends = [_unscoped(backend) for place in listed for backend in place]
     kept = []
     for index, backend in enumerate(backends):
         if not isinstance(backend, Mapping) or backend.get("type") not in VIS_BACKENDS.known():

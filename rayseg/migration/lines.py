@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -83,6 +84,11 @@ def without_scope(name: Any) -> Any:
     """MM's ``mmpretrain.ConvNeXt`` or ``mmseg.IoUMetric`` without the scope; a dotted path of one's own stays."""
     scope, _, rest = name.partition(".") if isinstance(name, str) else ("", "", "")
     return rest if scope in SCOPES and "." not in rest else name
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    """``value`` as a dict; an empty one for what is no mapping."""
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 SCOPES = (

@@ -31,7 +31,7 @@ def migrate_loaders(tree: Mapping[str, Any], lines: Lines) -> dict[str, Any]:
         if not isinstance(loader, Mapping):
             continue
         sections[section] = _loader(loader, section, lines)
-        if isinstance(loader.get("dataset"), Mapping):
+        if loader.get("dataset") is not None:
             evaluates = mode != "train"
             sections[section]["dataset"] = migrate_dataset(loader["dataset"], f"{section}.dataset", evaluates, lines)
     return sections

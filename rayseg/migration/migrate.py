@@ -12,11 +12,18 @@ from typing import Any
 from rayseg.config.tree import as_tree
 from rayseg.core.errors import ConfigError, Problem
 from rayseg.migration.engine import migrate_engine
-from rayseg.migration.lines import Line, Lines, without_scope
+from rayseg.migration.lines import Line, Lines, dict_of, without_scope
 from rayseg.migration.loaders import migrate_loaders, shortened
 from rayseg.migration.models import Model, migrate_model
 from rayseg.migration.read import OLD_SECTIONS, MMConfig, read_mm_config
 from rayseg.migration.write import write_config
+
+DICTS = (
+    "model",
+    *(f"{mode}_{part}" for mode in ("train", "val", "test") for part in ("dataloader", "cfg")),
+    "optim_wrapper",
+    "default_hooks",
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ def migrate(
         force: replace a file that is there.
 
     Raises:
-        ConfigError: ``config`` cannot be read or is none; ``out`` is there already or does not end in ``.py``.
+        ConfigError: ``config`` cannot be read or is none; ``out`` is there already, cannot be written or does not end
+            in ``.py``.
     """
     target = None if out is None else _target(Path(out), force)
     read = read_mm_config(config)
@@ -69,8 +77,7 @@ def migrate(
     sections, family = _sections(read, lines)
     text = write_config(sections, lines.sorted(), Path(read.path).name)
     if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        _write(target, text)
     return Migration(read.path, as_tree(sections), text, lines.sorted(), family, target)
 
 
@@ -82,8 +89,17 @@ def _target(path: Path, force: bool) -> Path:
     return path
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(Problem(f"cannot be written: {error.strerror or error}", file=str(path))) from None
+
+
 def _sections(read: MMConfig, lines: Lines) -> tuple[dict[str, Any], str]:
     tree = read.tree
+    _check_kinds(tree, lines)
     model = tree.get("model")
     made = migrate_model(model, tree.get("data_preprocessor"), lines) if isinstance(model, Mapping) else None
     loaders = migrate_loaders(tree, lines)
@@ -98,6 +114,16 @@ def _sections(read: MMConfig, lines: Lines) -> tuple[dict[str, Any], str]:
     sections = {**({"model": made.section} if made else {}), **shortened(loaders), **engine}
     _note_workers(read.path, loaders.get("train_dataloader"), lines)
     return sections, made.family if made else ""
+
+
+def _check_kinds(tree: Mapping[str, Any], lines: Lines) -> None:
+    """Sections that are no dicts, where MM has dicts."""
+    for name in DICTS:
+        if (value := tree.get(name)) is not None and not isinstance(value, Mapping):
+            lines.missing(name, value, "expected a dict", f"say {name}=dict(...)")
+    if not isinstance(value := tree.get("param_scheduler") or [], Mapping | list | tuple):
+        do = "say param_scheduler=[dict(type=...), ...]"
+        lines.missing("param_scheduler", value, "expected a dict or a list of dicts", do)
 
 
 def _outside(read: MMConfig, engine: dict[str, Any], lines: Lines) -> None:
@@ -145,9 +171,10 @@ def _check_classes(model: Model, dataset: Mapping[str, Any], lines: Lines) -> No
 
 def _check_repeats(tree: Mapping[str, Any], lines: Lines) -> None:
     """An epoch of MM's RepeatDataset is several passes over the data."""
-    dataset = (tree.get("train_dataloader") or {}).get("dataset") or {}
-    times, epochs = dataset.get("times"), (tree.get("train_cfg") or {}).get("max_epochs")
-    if epochs and times and without_scope(dataset.get("type")) == "RepeatDataset":
+    dataset = dict_of(dict_of(tree.get("train_dataloader")).get("dataset"))
+    times, epochs = dataset.get("times"), dict_of(tree.get("train_cfg")).get("max_epochs")
+    are_counts = isinstance(times, int) and isinstance(epochs, int)
+    if are_counts and times and epochs and without_scope(dataset.get("type")) == "RepeatDataset":
         do = f"say max_epochs={epochs * times}, and multiply intervals and schedules alike"
         lines.differs("train_dataloader.dataset.times", times, "an epoch is one pass over the data here", do)
 

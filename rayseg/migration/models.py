@@ -8,7 +8,7 @@ from typing import Any
 
 from rayseg.migration.encoders import encoder_of
 from rayseg.migration.families import Network, Parts, network_of
-from rayseg.migration.lines import Lines, replace_me, without_scope
+from rayseg.migration.lines import Lines, dict_of, replace_me, without_scope
 from rayseg.migration.losses import migrate_losses
 from rayseg.migration.preprocessor import migrate_preprocessor
 
@@ -38,7 +38,7 @@ class Model:
 def migrate_model(model: Mapping[str, Any], top_preprocessor: Any, lines: Lines) -> Model:
     """Map a model section; what has no counterpart becomes a name that ``rayseg config`` refuses."""
     head, last = _last_head(model.get("decode_head"))
-    backbone = _dict(model.get("backbone") or model.get("image_encoder"))
+    backbone = dict_of(model.get("backbone") or model.get("image_encoder"))
     network = _network(model, backbone, head, lines)
     family = network.family if network else _described(model, backbone, head)
     section: dict[str, Any] = {"type": "Segmentor"}
@@ -53,8 +53,8 @@ def migrate_model(model: Mapping[str, Any], top_preprocessor: Any, lines: Lines)
         why = "pixels are not sampled here, every one counts"
         lines.differs(f"model.{last}.sampler", head["sampler"], why)
     preprocessor = model.get("data_preprocessor", top_preprocessor)
-    section["data_preprocessor"] = migrate_preprocessor(_dict(preprocessor), "model.data_preprocessor", lines)
-    if test_cfg := {**_test_cfg(_dict(model.get("test_cfg")), lines), **threshold}:
+    section["data_preprocessor"] = migrate_preprocessor(preprocessor, "model.data_preprocessor", lines)
+    if test_cfg := {**_test_cfg(dict_of(model.get("test_cfg")), lines), **threshold}:
         section["test_cfg"] = test_cfg
     if head.get("align_corners"):
         section["align_corners"] = True
@@ -77,7 +77,7 @@ def _network(
     if kind == "EncoderDecoder" and not isinstance(neck, list | tuple) and backbone.get("in_channels", 3) == 3:
         auxiliary = model.get("auxiliary_head")
         has_auxiliary = isinstance(auxiliary, Mapping) and without_scope(auxiliary.get("type")) == "FCNHead"
-        network = network_of(Parts(backbone, head, _dict(neck), encoder, has_auxiliary, bool(weights)))
+        network = network_of(Parts(backbone, head, dict_of(neck), encoder, has_auxiliary, bool(weights)))
     was = _described(model, backbone, head)
     if network is None:
         with_encoder = f" with encoder_name={encoder.name!r}" if encoder else ""
@@ -93,7 +93,7 @@ def _network(
 
 def _weights(model: Mapping[str, Any], backbone: Mapping[str, Any]) -> str | None:
     """The checkpoint that the backbone begins with."""
-    start = _dict(backbone.get("init_cfg"))
+    start = dict_of(backbone.get("init_cfg"))
     found = start.get("checkpoint") if start.get("type") == "Pretrained" else model.get("pretrained")
     return found if isinstance(found, str) else None
 
@@ -101,13 +101,13 @@ def _weights(model: Mapping[str, Any], backbone: Mapping[str, Any]) -> str | Non
 def _last_head(heads: Any) -> tuple[dict[str, Any], str]:
     """The head whose logits count, and its key."""
     if isinstance(heads, list | tuple) and heads:
-        return _dict(heads[-1]), f"decode_head.{len(heads) - 1}"
-    return _dict(heads), "decode_head"
+        return dict_of(heads[-1]), f"decode_head.{len(heads) - 1}"
+    return dict_of(heads), "decode_head"
 
 
 def _named(model: Mapping[str, Any], backbone: Mapping[str, Any], head: Mapping[str, Any]) -> str:
-    names = [without_scope(part.get("type")) for part in (backbone, head) if part.get("type")]
-    return "_".join(names) or without_scope(model.get("type", "Net"))
+    names = [str(without_scope(part["type"])) for part in (backbone, head) if part.get("type")]
+    return "_".join(names) or str(without_scope(model.get("type", "Net")))
 
 
 def _described(model: Mapping[str, Any], backbone: Mapping[str, Any], head: Mapping[str, Any]) -> str:
@@ -115,8 +115,8 @@ def _described(model: Mapping[str, Any], backbone: Mapping[str, Any], head: Mapp
     kind = without_scope(model.get("type", "EncoderDecoder"))
     necks = model.get("neck") or []
     parts = [backbone, *(necks if isinstance(necks, list | tuple) else [necks]), head]
-    names = " + ".join(str(without_scope(part["type"])) for part in parts if _dict(part).get("type"))
-    return ", ".join(text for text in ("" if kind == "EncoderDecoder" else kind, names) if text)
+    names = " + ".join(str(without_scope(part["type"])) for part in parts if dict_of(part).get("type"))
+    return ", ".join(text for text in ("" if kind == "EncoderDecoder" else str(kind), names) if text)
 
 
 def _one_channel(head: Mapping[str, Any], net: dict[str, Any]) -> dict[str, Any]:
@@ -150,28 +150,24 @@ def _auxiliary(heads: Any, network: Network | None, section: dict[str, Any], lin
     listed = heads if isinstance(heads, list | tuple) else [heads] if heads else []
     if not listed:
         return
-    losses = [_dict(head).get("loss_decode") for head in listed]
-    weights = [float(_dict(loss).get("loss_weight", 1.0)) for loss in losses]
+    losses = [dict_of(head).get("loss_decode") for head in listed]
+    weights = [float(dict_of(loss).get("loss_weight", 1.0)) for loss in losses]
     if network is not None and network.has_auxiliary and len(listed) == 1:
         if weights[0] != AUXILIARY_WEIGHT:
             section["auxiliary_weight"] = weights[0]
         return
-    names = " and ".join(str(without_scope(_dict(head).get("type"))) for head in listed)
+    names = " and ".join(str(without_scope(dict_of(head).get("type"))) for head in listed)
     if network is not None:
         why = f"{network.net['type']} has no auxiliary head, so it trains by the last layer's loss alone"
         lines.differs("model.auxiliary_head", f"{names} (loss_weight {', '.join(map(str, weights))})", why)
 
 
 def _train_cfg(model: Mapping[str, Any], lines: Lines) -> None:
-    if any(_dict(model.get("train_cfg")).values()):
+    if any(dict_of(model.get("train_cfg")).values()):
         lines.dropped("model.train_cfg", model["train_cfg"], "it is the original network's, nothing here reads it")
 
 
 def _switches(backbone: Mapping[str, Any], head: Mapping[str, Any]) -> dict[str, bool]:
-    norms = [_dict(part.get("norm_cfg")).get("type") for part in (backbone, head)]
+    norms = [dict_of(part.get("norm_cfg")).get("type") for part in (backbone, head)]
     found = {"sync_batchnorm": "SyncBN" in norms, "activation_checkpointing": bool(backbone.get("with_cp"))}
     return {name: True for name, is_on in found.items() if is_on}
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rayseg.migration.lines import Lines, without_scope
+from rayseg.migration.lines import Lines, dict_of, without_scope
 
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
 _TAKES = ("size", "size_divisor", "pad_val", "test_cfg")
 
 
-def migrate_preprocessor(config: Mapping[str, Any], path: str, lines: Lines) -> dict[str, Any]:
+def migrate_preprocessor(given: Any, path: str, lines: Lines) -> dict[str, Any]:
     """The arguments of rayseg's preprocessor.
 
     MM turns BGR into RGB if asked to; images are RGB here, so not asking for it is what has to be said.
     """
+    config = dict_of(given)
+    if given is not None and not isinstance(given, Mapping):
+        lines.missing(path, given, "expected a dict", "say it as dict(mean=[...], std=[...], bgr_to_rgb=True)")
     if without_scope(config.get("type", "SegDataPreProcessor")) != "SegDataPreProcessor":
         why = "there is SegDataPreProcessor only; its arguments are taken over where they are the same"
         lines.differs(f"{path}.type", config["type"], why)
@@ -39,6 +42,10 @@ def _statistics(config: Mapping[str, Any], key: str, path: str, lines: Lines) ->
     value = config.get(key)
     if value is None:
         return None
+    if not _are_numbers(value):
+        why = "expected 3 numbers, one for each channel, of pixels from 0 to 255"
+        lines.missing(f"{path}.{key}", value, why, f"say {key}=[...]; ImageNet's stands there for now")
+        return "imagenet"
     numbers = [float(number) for number in value]
     if numbers == IMAGENET[key]:
         return "imagenet"
@@ -47,3 +54,7 @@ def _statistics(config: Mapping[str, Any], key: str, path: str, lines: Lines) ->
         lines.missing(f"{path}.{key}", value, why, do)
         return "imagenet"
     return numbers
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(number, int | float) for number in value)

@@ -25,7 +25,10 @@ _DO = "write it as a function called with (image, mask) and named by its dotted 
 
 def migrate_pipeline(pipeline: Any, path: str, evaluates: bool, lines: Lines) -> list[dict[str, Any]]:
     """The transforms of a data set, those left out that load files, which the data set does."""
-    found = []
+    found: list[dict[str, Any]] = []
+    if pipeline is not None and not isinstance(pipeline, list | tuple):
+        lines.missing(path, pipeline, "expected a list", "say pipeline=[dict(type=...), ...]")
+        return found
     for index, config in enumerate(pipeline or ()):
         where = f"{path}.{index}"
         if not isinstance(config, Mapping):
@@ -37,7 +40,8 @@ def migrate_pipeline(pipeline: Any, path: str, evaluates: bool, lines: Lines) ->
 
 def reduces_zero_label(pipeline: Any) -> bool:
     """Whether the pipeline's LoadAnnotations makes label 0 unlabelled."""
-    loads = [step for step in pipeline or () if isinstance(step, Mapping)]
+    steps = pipeline if isinstance(pipeline, list | tuple) else ()
+    loads = [step for step in steps if isinstance(step, Mapping)]
     return any(without_scope(step.get("type")) == "LoadAnnotations" and step.get("reduce_zero_label") for step in loads)
 
 

@@ -139,6 +139,14 @@ class OneCycleLR(ParamScheduler):
         peak_over_base = 1.0 if self.eta_max is None else self.eta_max / self._base_lr
         return value * peak_over_base * self._scale
 
+    def misfit(self) -> str | None:
+        """ParamScheduler's, or that the cycle is longer or shorter than the window."""
+        total = self.spanning(self.total_steps)
+        if (found := super().misfit()) or total == self.length:
+            return found
+        outcome = "is cut off" if total > self.length else "ends early"
+        return f"has total_steps={total} in a window of {self.length} {self.unit}s, so it {outcome}"
+
     def cycle(self, step: int) -> float:
         """The cycle, whose peak is 1."""
         first = 1.0 / self.div_factor

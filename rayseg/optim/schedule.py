@@ -100,6 +100,23 @@ class ParamScheduler:
         """Counts in the window."""
         return self._end - self.begin
 
+    def misfit(self) -> str | None:
+        """How the schedule, of one that belongs to a run, does not fit it; None where it does.
+
+        Returns:
+            What follows the schedule's name in a sentence.
+        """
+        if self.begin >= self._run_end:
+            return f"begins at {self.unit} {self.begin}, so it never acts: the run has {self._run_end}"
+        if self.end is not None and self.end > self._run_end:
+            return f"ends at {self.unit} {self.end}, so it is cut off: the run has {self._run_end}"
+        return None
+
+    @property
+    def unit(self) -> str:
+        """What it counts, of one that belongs to a run: ``epoch`` or ``iteration``."""
+        return "epoch" if self.by_epoch else "iteration"
+
     def spanning(self, given: int | None) -> int:
         """A length that is the window's when not given, and moves with the run's end when it reached to it."""
         if given is None:

@@ -119,6 +119,13 @@ class MultiStepLR(ParamScheduler):
         """The power of gamma."""
         return self.gamma ** bisect_right(self.milestones, step), 1.0
 
+    def misfit(self) -> str | None:
+        """ParamScheduler's, or that no milestone lies in the window."""
+        if (found := super().misfit()) or any(milestone < self.length for milestone in self.milestones):
+            return found
+        where = f"in a window of {self.length} {self.unit}s"
+        return f"has milestones={self.milestones} {where}, so it never changes the {self.param_name}"
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PolyLR(LoweredScheduler):

@@ -58,9 +58,20 @@ class WSDLR(ParamScheduler):
     def at(self, step: int) -> tuple[float, float]:
         """The factor of the warm-up times that of the decay."""
         scale = (step + 1) / self.warmup if step < self.warmup else 1.0
-        decay = round(self.decay_ratio * self.length) if self.decay is None else self.decay
+        decay = self._decay_counts()
         since = step - (self.length - decay)
         return (scale * self._left(since / decay) if since > 0 else scale), 1.0
+
+    def misfit(self) -> str | None:
+        """ParamScheduler's, or that the warm-up and the decay leave no count at the full value."""
+        first_full = max(self.warmup, 1) - 1
+        if (found := super().misfit()) or (first_full < self.length and self.at(first_full)[0] >= 1):
+            return found
+        spans = f"warmup={self.warmup} and a decay of {self._decay_counts()} in a window of {self.length}"
+        return f"has {spans} {self.unit}s, so it never reaches the full {self.param_name}"
+
+    def _decay_counts(self) -> int:
+        return round(self.decay_ratio * self.length) if self.decay is None else self.decay
 
     def _left(self, progress: float) -> float:
         """The factor of the decay; ``progress`` is from 0 to below 1."""

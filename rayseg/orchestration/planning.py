@@ -74,7 +74,7 @@ def plan(
                 *resolved(config)[1],
                 *getattr(runner.model, "notes", ()),
                 *(note for hook in runner.hooks for note in hook.notes),
-                *_late(runner),
+                *_misfits(runner),
                 *_inexact(runner),
             ],
         }
@@ -199,17 +199,10 @@ def _checkpoint_bytes(runner: Runner) -> int | None:
     return int(weights + (raw if averaged else 0) + moments)
 
 
-def _late(runner: Runner) -> list[str]:
-    """Schedules that the run is too short for."""
-    notes = []
-    for schedule in runner.param_schedulers:
-        last, unit = (runner.max_epochs, "epoch") if schedule.by_epoch else (runner.max_iters, "iteration")
-        name = f"param_scheduler: {type(schedule).__name__}"
-        if schedule.begin >= last:
-            notes.append(f"{name} begins at {unit} {schedule.begin}, so it never acts: the run has {last}")
-        elif schedule.end is not None and schedule.end > last:
-            notes.append(f"{name} ends at {unit} {schedule.end}, so it is cut off: the run has {last}")
-    return notes
+def _misfits(runner: Runner) -> list[str]:
+    """Schedules that do not fit the run."""
+    found = {schedule: schedule.misfit() for schedule in runner.param_schedulers}
+    return [f"param_scheduler: {type(schedule).__name__} {misfit}" for schedule, misfit in found.items() if misfit]
 
 
 def _inexact(runner: Runner) -> list[str]:

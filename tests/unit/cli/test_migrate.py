@@ -48,6 +48,18 @@ def test_no_config_is_exit_code_2(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("out", ["file/out.py", "directory.py"])
+def test_a_place_that_cannot_be_written_is_exit_code_2(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "directory.py").mkdir()
+    assert main(["migrate", str(CONFIGS / "unet.py"), "-o", str(tmp_path / out), "--force"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / out}: cannot be written: ")
+    assert error.count("\n") == 1
+
+
 def test_what_is_there_stays_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.py"
     out.write_text("mine")

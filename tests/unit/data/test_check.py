@@ -107,3 +107,19 @@ def test_show_of_another_place_in_the_stream(config, tmp_path) -> None:
     first = show_batch(config, tmp_path)
     assert first == tmp_path / "batch.png"
     assert show_batch(config, tmp_path / "later.png", position=2).read_bytes() != first.read_bytes()
+
+
+def test_show_writes_pictures_only(config, tmp_path) -> None:
+    (tmp_path / "config.py").write_text("mine")
+    for name in ("config.py", "photo.jpg", "batch"):
+        with pytest.raises(ConfigError, match=rf"^--out: expected a file name that ends in \.png.*{name}'$"):
+            show_batch(config, tmp_path / name)
+    assert (tmp_path / "config.py").read_text() == "mine"
+    assert show_batch(config, tmp_path / "batch.PNG").is_file()
+
+
+def test_show_in_a_place_that_cannot_be_written(config, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/x\.png: cannot be written: ") as caught:
+        show_batch(config, tmp_path / "file" / "x.png")
+    assert caught.value.problems[0].file == str(tmp_path / "file" / "x.png")

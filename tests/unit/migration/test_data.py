@@ -173,9 +173,15 @@ def test_own_classes_that_are_not_the_known_ones_are_taken_as_they_are() -> None
             ["missing d.datasets.0", "missing d.datasets.1"],
         ),
         ({"type": "RepeatDataset", "times": 3, "dataset": {"type": "DRIVEDataset"}}, "Folder", ["dropped d.times"]),
+        ([{"type": "CityscapesDataset"}], "replace", ["missing d"]),
+        ({"type": "ConcatDataset", "datasets": 3}, "replace", ["missing d.datasets"]),
+        ({"type": "ConcatDataset", "datasets": [{"type": "DRIVEDataset"}, 3]}, "Concat", ["missing d.datasets.1"]),
+        ({"type": "CityscapesDataset", "data_prefix": "a"}, "Folder", ["missing d.data_prefix"]),
+        ({"type": "CityscapesDataset", "metainfo": [1]}, "Folder", ["missing d.metainfo"]),
+        ({"type": "CityscapesDataset", "pipeline": 3}, "Folder", ["missing d.pipeline"]),
     ],
 )
-def test_data_sets(config: dict[str, Any], kind: str, lines: list[str]) -> None:
+def test_data_sets(config: Any, kind: str, lines: list[str]) -> None:
     found = Lines()
     made = migrate_dataset(config, "d", False, found)
     assert made["type"].startswith(kind)

@@ -149,6 +149,21 @@ def test_images_of_other_channels_are_missing() -> None:
     assert lines_of(lines) == ["missing p.mean", "missing p.std"]
 
 
+@pytest.mark.parametrize("value", ["imagenet", 0.5, [0.0, "a", 1.0]])
+def test_statistics_that_are_no_numbers_are_missing(value: Any) -> None:
+    lines = Lines()
+    found = migrate_preprocessor({"mean": value, "std": [1.0] * 3, "bgr_to_rgb": True}, "p", lines)
+    assert found == {"mean": "imagenet", "std": [1.0] * 3}
+    assert lines_of(lines) == ["missing p.mean"]
+    assert lines.sorted()[0].text().startswith(f"{value!r}: expected 3 numbers, one for each channel")
+
+
+def test_a_preprocessor_that_is_no_dict_is_missing() -> None:
+    lines = Lines()
+    assert migrate_preprocessor("imagenet", "p", lines)["mean"] is None
+    assert lines_of(lines) == ["missing p", "differs p"]
+
+
 def test_keys_of_parameter_names_follow_the_network(write: Write) -> None:
     keys = {"backbone": {"lr_mult": 0.1}, "backbone.norm": {"decay_mult": 0.0}, "head": {"lr_mult": 10.0}, "norm": {}}
     text = f"""
