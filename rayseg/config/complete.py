@@ -33,6 +33,7 @@ def complete_config(config: Config) -> Config:
     * ``val_dataloader.dataset`` has from the training data set what it does not say itself, without the
       augmentation ``pipeline``; ``test_dataloader`` has it from validation, whole when it is not there. A data set
       that names another ``type`` takes nothing over, and no search leaf is taken over: draw first, then complete.
+      A ConcatDataset is taken over whole or not at all: a data set that says something needs its own ``type``.
     * With such a data loader, ``val_cfg`` and ``val_evaluator`` (``test_...``) have their defaults.
     * A top-level ``data_preprocessor`` becomes the model's, unless it has one.
     """
@@ -153,7 +154,7 @@ class _Completion:
 
     def _inherit_dataset(self, section: str, source_section: str, source: Mapping[str, Any]) -> None:
         target = self.tree[section].setdefault("dataset", {})
-        if isinstance(target, ConfigDict):
+        if isinstance(target, ConfigDict) and not (_is_several(source) and target and "type" not in target):
             self._inherit(target, source, f"{section}.dataset", f"{source_section}.dataset")
 
     def _inherit(self, target: ConfigDict, source: Mapping[str, Any], path: str, source_path: str) -> None:
@@ -187,6 +188,10 @@ class _Completion:
                 self._note_inherited(evaluator, "val_evaluator")
             else:
                 self._set("", self.tree, evaluator, {"type": "IoUMetric"})
+
+
+def _is_several(dataset: Mapping[str, Any]) -> bool:
+    return isinstance(dataset.get("datasets"), list | tuple)
 
 
 def _without_pipeline(value: Any) -> Any:

@@ -13,6 +13,8 @@ from rayseg.core.registries import DATASETS
 from rayseg.data.drawing import default_palette
 
 SPLITS = ("train", "val", "test")
+SAME_IN_SPLITS = ("classes",)
+SAME_IN_PARTS = ("classes", "ignore_index")
 
 
 def build_dataset(config: Any, *, test_mode: bool = False, group: Any = None) -> Any:
@@ -97,6 +99,21 @@ def preflight(config: Mapping[str, Any], splits: Sequence[str] = SPLITS, masks: 
     return datasets
 
 
+def differences(
+    metainfo: Mapping[str, Any], first: Mapping[str, Any], name: str, keys: Sequence[str] = SAME_IN_PARTS
+) -> list[str]:
+    """A line for each of ``keys`` that is another one in ``metainfo`` than in that of the data set ``name``."""
+    return [
+        f"{key}={found}, but {name} has {expected}"
+        for key in keys
+        if (found := _plain(metainfo[key])) != (expected := _plain(first[key]))
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) else value
+
+
 def _looked_at(config: Any, test_mode: bool, masks: int) -> Any:
     dataset = build_dataset(config, test_mode=test_mode)
     if hasattr(dataset, "preflight"):
@@ -105,10 +122,11 @@ def _looked_at(config: Any, test_mode: bool, masks: int) -> Any:
 
 
 def _differing_classes(datasets: Mapping[str, Any]) -> list[Problem]:
-    names = {split: list(dataset.metainfo["classes"]) for split, dataset in datasets.items()}
-    first = next(iter(names), None)
+    first = next(iter(datasets), "")
     return [
-        Problem(f"its classes are {found}, those of {first}_dataloader {names[first]}", f"{split}_dataloader.dataset")
-        for split, found in names.items()
-        if first is not None and found != names[first]
+        Problem(message, f"{split}_dataloader.dataset")
+        for split, dataset in datasets.items()
+        for message in differences(
+            dataset.metainfo, datasets[first].metainfo, f"{first}_dataloader.dataset", SAME_IN_SPLITS
+        )
     ]

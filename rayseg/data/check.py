@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from rayseg.config.settings import settings
 from rayseg.core.errors import ConfigError, DataError
 from rayseg.core.randomness import forked_rng
 from rayseg.core.registries import DATASETS
-from rayseg.data.build import SPLITS, build_dataset
+from rayseg.data.build import SAME_IN_SPLITS, SPLITS, build_dataset, differences
 from rayseg.data.concat import ConcatDataset
 from rayseg.data.decode import opened, picture_size, read_rgb
 from rayseg.data.files import name_some
@@ -50,10 +51,10 @@ class Looked:
 
 @dataclass
 class SplitReport:
-    """One split.
+    """One split, or one data set of a split that is a ConcatDataset.
 
     Attributes:
-        name: ``train``, ``val`` or ``test``.
+        name: ``train``, ``val`` or ``test``; ``train.0``, ``train.1`` of a ConcatDataset.
         images: how many.
         sizes: "height×width" to number of images.
         image_modes, mask_modes: pillow's mode to number of files.
@@ -96,11 +97,12 @@ class SplitReport:
 
 @dataclass
 class CheckReport:
-    """All splits, and what two of them have in common.
+    """All splits, and which images two different ones have in common.
 
     Attributes:
         splits: in the order train, val, test.
-        duplicates: ``{"splits": [a, b], "images": [[name in a, name in b], ...]}`` for each pair that shares images.
+        duplicates: ``{"splits": [a, b], "images": [[name in a, name in b], ...]}`` for each pair that shares images;
+            images that two data sets of one split share are a note of the later one.
     """
 
     splits: list[SplitReport]
@@ -115,9 +117,8 @@ class CheckReport:
         """For people."""
         lines = [line for split in self.splits for line in split.lines()]
         for entry in self.duplicates:
-            first, second = entry["splits"]
-            pairs = [a if a == b else f"{a} = {b}" for a, b in entry["images"]]
-            lines.append(f"PROBLEM {len(pairs)} images of {second} are in {first} too: {name_some(pairs)}")
+            (first, second), pairs = entry["splits"], entry["images"]
+            lines.append(f"PROBLEM {len(pairs)} images of {second} are in {first} too: {_named(pairs)}")
         return [*lines, "no problem found" if self.ok else "there are problems"]
 
     def as_dict(self) -> dict[str, Any]:
@@ -134,12 +135,20 @@ def check_dataset(config: Mapping[str, Any]) -> CheckReport:
     Raises:
         ConfigError: it names no data at all. What is wrong with the data is in the report.
     """
-    reports: list[SplitReport] = []
+    reports: dict[str, SplitReport] = {}
     digests: dict[str, dict[str, str]] = {}
+    firsts: dict[str, tuple[Mapping[str, Any], str]] = {}
     for name, test_mode, data in _data_sets(config):
-        report, digests[name] = _check_split(name, data, test_mode)
-        reports.append(report)
-    return CheckReport(reports, _shared(digests))
+        reports[name], digests[name], metainfo = _check_split(name, data, test_mode)
+        if metainfo:
+            reports[name].problems += _differences(name, metainfo, firsts)
+    duplicates = []
+    for first, second, pairs in _shared(digests):
+        if _split_of(first) == _split_of(second):
+            reports[second].notes.append(f"{len(pairs)} images are in {first} too: {_named(pairs)}")
+        else:
+            duplicates.append({"splits": [first, second], "images": pairs})
+    return CheckReport(list(reports.values()), duplicates)
 
 
 def _data_sets(config: Mapping[str, Any]) -> list[tuple[str, bool, Any]]:
@@ -167,14 +176,29 @@ def _parts(name: str, config: Any) -> Iterator[tuple[str, Any]]:
         yield from _parts(f"{name}.{number}", part)
 
 
-def _check_split(name: str, config: Any, test_mode: bool) -> tuple[SplitReport, dict[str, str]]:
-    """The report, and hash to image name."""
+def _split_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _differences(name: str, metainfo: Mapping[str, Any], firsts: dict[str, tuple[Mapping[str, Any], str]]) -> list[str]:
+    """From the first data set of the same split or, of that one, of the first split; ``firsts`` gets those."""
+    split = _split_of(name)
+    if split in firsts:
+        return differences(metainfo, *firsts[split])
+    firsts[split] = metainfo, name
+    return differences(metainfo, *next(iter(firsts.values())), SAME_IN_SPLITS)
+
+
+def _check_split(
+    name: str, config: Any, test_mode: bool
+) -> tuple[SplitReport, dict[str, str], Mapping[str, Any] | None]:
+    """The report, hash to image name, and the metainfo of a data set that can be built."""
     report = SplitReport(name)
     try:
         dataset = build_dataset(config, test_mode=test_mode)
     except ConfigError as error:
         report.problems += [str(problem) for problem in error.problems]
-        return report, {}
+        return report, {}, None
     look = _look_at_files if isinstance(dataset, FolderDataset) else _look_at_sample
     with ThreadPoolExecutor(_THREADS) as pool:
         looked = list(pool.map(lambda index: look(dataset, index), range(len(dataset))))
@@ -183,7 +207,7 @@ def _check_split(name: str, config: Any, test_mode: bool) -> tuple[SplitReport, 
     twice = [one.name for one in looked if one.digest and by_digest.setdefault(one.digest, one.name) != one.name]
     if twice:
         report.notes.append(f"{len(twice)} images are there twice: {name_some(twice)}")
-    return report, by_digest
+    return report, by_digest, dataset.metainfo
 
 
 def _look_at_files(dataset: FolderDataset, index: int) -> Looked:
@@ -261,13 +285,13 @@ def _some(problems: list[str]) -> list[str]:
     return problems[:_LISTED] + more
 
 
-def _shared(digests: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    found = []
-    names = list(digests)
-    for place, first in enumerate(names):
-        for second in names[place + 1 :]:
-            common = [d for d in digests[first] if d in digests[second]]
-            if common:
-                pairs = [[digests[first][digest], digests[second][digest]] for digest in common]
-                found.append({"splits": [first, second], "images": pairs})
-    return found
+def _shared(digests: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, list[list[str]]]]:
+    """Each two data sets that share images, and the names of these in both."""
+    for first, second in combinations(digests, 2):
+        own, others = digests[first], digests[second]
+        if pairs := [[name, others[digest]] for digest, name in own.items() if digest in others]:
+            yield first, second, pairs
+
+
+def _named(pairs: list[list[str]]) -> str:
+    return name_some([a if a == b else f"{a} = {b}" for a, b in pairs])

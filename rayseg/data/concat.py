@@ -13,9 +13,7 @@ from torch.utils.data import Dataset
 from rayseg.core.errors import ConfigError, Problem
 from rayseg.core.registries import DATASETS
 from rayseg.core.sample import SegSample
-from rayseg.data.build import build_dataset
-
-SHARED = ("classes", "ignore_index")
+from rayseg.data.build import build_dataset, differences
 
 
 class ConcatDataset(Dataset[dict[str, Any]]):
@@ -87,10 +85,9 @@ class ConcatDataset(Dataset[dict[str, Any]]):
 
     def _differences(self) -> list[Problem]:
         return [
-            Problem(f"{key}={found}, but datasets.0 has {self.metainfo[key]}", f"datasets.{number}")
+            Problem(message, f"datasets.{number}")
             for number, dataset in enumerate(self.datasets)
-            for key in SHARED
-            if (found := dataset.metainfo[key]) != self.metainfo[key]
+            for message in differences(dataset.metainfo, self.metainfo, "datasets.0")
         ]
 
 

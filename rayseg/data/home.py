@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rayseg.core.errors import ConfigError
+from rayseg.core.errors import ConfigError, Problem
 
 PREPARED = ("bluemarble",)
 
@@ -31,5 +31,6 @@ def resolve_data_root(data_root: str | os.PathLike[str]) -> Path:
             return place
     hint = f"; make it with 'rayseg data prepare {root.name}'" if root.name in PREPARED else ""
     looked_at = " and ".join(map(str, places))
-    kind = "is not a directory" if any(place.exists() for place in places) else "no such directory"
-    raise ConfigError(f"data_root {str(data_root)!r}: {kind} (looked at {looked_at}){hint}")
+    is_file = any(place.exists() for place in places)
+    found = f"{str(data_root)!r} is not a directory" if is_file else f"no such directory {str(data_root)!r}"
+    raise ConfigError(Problem(f"{found} (looked at {looked_at}){hint}", "data_root"))

@@ -156,12 +156,14 @@ def eval_loop(runner: Runner, mode: str) -> Any:
     config = resolve_env(runner.cfg)
     if not config.get(f"{mode}_dataloader"):
         return None
+    loader: DataLoaderSettings = settings(config, f"{mode}_dataloader")
     dataloader = build_eval_dataloader(
-        settings(config, f"{mode}_dataloader"),
+        loader,
         rank=runner.rank,
         world_size=runner.world_size,
         device=runner.host.device,
         start_method=_start_method(config),
+        dataset=_eval_dataset(loader, mode),
     )
     device = "cpu" if runner.host.device.type == "meta" else runner.host.device
     evaluators = config[f"{mode}_evaluator"]
@@ -170,6 +172,14 @@ def eval_loop(runner: Runner, mode: str) -> Any:
         for evaluator in (evaluators if isinstance(evaluators, list) else [evaluators])
     ]
     return LOOPS.build(config[f"{mode}_cfg"], runner=runner, dataloader=dataloader, evaluator=metrics)
+
+
+def _eval_dataset(loader: DataLoaderSettings, mode: str) -> Any:
+    try:
+        return build_dataset(loader.dataset, test_mode=True)
+    except ConfigError as error:
+        problems = [problem.below(f"{mode}_dataloader.dataset") for problem in error.problems]
+        raise ConfigError(problems) from error.__cause__
 
 
 def _start_method(config: Mapping[str, Any]) -> str | None:

@@ -250,7 +250,7 @@ class CheckpointStore:
         if manifest is None:
             known = [one.name for one in self.list()]
             there = f"there are {', '.join(known)}" if known else "there is none"
-            raise CheckpointError(f"{self.root}: no checkpoint {name!r}{did_you_mean(name, known)}; {there}")
+            raise CheckpointError(f"{self.root}: no checkpoint {name!r}; {there}{did_you_mean(name, known)}")
         return decode_manifest(manifest, name, self._storage)
 
     def _manifests(self, names: Iterable[str] | None = None) -> dict[str, bytes]:

@@ -109,7 +109,7 @@ def check_log_processor(settings: LogProcessorSettings, by_epoch_loop: bool) -> 
 def _check_custom(item: dict[str, Any], key: str) -> None:
     for name in item:
         if name not in KEYS:
-            raise ConfigError(f"{key}.{name}: no such key{did_you_mean(name, KEYS)}; there are {', '.join(KEYS)}")
+            raise ConfigError(f"{key}.{name}: no such key; there are {', '.join(KEYS)}{did_you_mean(name, KEYS)}")
     for name in ("data_src", "method_name"):
         if not isinstance(item.get(name), str):
             raise ConfigError(f"{key}.{name}: expected a name, found {item.get(name)!r}")

@@ -19,6 +19,7 @@ from rayseg.engine.host import LocalHost
 from rayseg.engine.state import load_model_file
 from rayseg.models.weight_files import SUFFIXES
 from rayseg.models.weights import load_weights
+from rayseg.orchestration.locating import located
 from rayseg.orchestration.results import TestResult
 from rayseg.orchestration.run_dir import based
 from rayseg.orchestration.source import Overrides, Source, read_source, resolved
@@ -57,7 +58,8 @@ def test(
     config, run_dir, from_run = read_trained(source, overrides, extra)
     found = find_checkpoint(config, run_dir, checkpoint, from_run=from_run)
     prepend_import_path(*import_path_of(config))
-    runner = build_testing(config, LocalHost(console.write if console is not None else None), run_dir)
+    with located(config):
+        runner = build_testing(config, LocalHost(console.write if console is not None else None), run_dir)
     name = load_trained(runner.model, found, checkpoint, runner.metainfo)
     runner.start_from = found  # pictures go under its iteration
     metrics = runner.test()

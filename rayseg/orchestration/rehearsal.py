@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from rayseg.config import Config, config_import_path, settings
-from rayseg.core.errors import ConfigError, Problem, RaysegError
+from rayseg.core.errors import ConfigError, RaysegError
 from rayseg.data.build import preflight
 from rayseg.engine.build import build_parts, share_of
 from rayseg.engine.checkpoint_store import Checkpoint
 from rayseg.engine.host import LocalHost
 from rayseg.engine.runner import Runner
+from rayseg.orchestration.locating import located
 
 MASKS_READ = 64
 TRIED_SIZE = (64, 64)
-KEY = re.compile(r"[a-z_]+(\.\w+)*(?=: )")
 
 
 def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None, workers: int) -> Runner:
@@ -30,15 +28,12 @@ def rehearse(config: Config, run_dir: Path, start_from: Checkpoint | None, worke
     Raises:
         ConfigError: what would have gone wrong at the start, on a line each.
     """
-    try:
-        with config_import_path(config):
-            preflight(config, masks=MASKS_READ)
-            runner = _built(config, run_dir, start_from)
-            share_of(runner.global_batch_size, workers)
-            _try_network(runner)
-            runner.check_hooks()
-    except ConfigError as error:
-        raise ConfigError(_located(problem, config) for problem in error.problems) from error.__cause__
+    with located(config), config_import_path(config):
+        preflight(config, masks=MASKS_READ)
+        runner = _built(config, run_dir, start_from)
+        share_of(runner.global_batch_size, workers)
+        _try_network(runner)
+        runner.check_hooks()
     return runner
 
 
@@ -58,15 +53,6 @@ def _try_network(runner: Runner) -> None:
         return
     finally:
         model.train(was_training)
-
-
-def _located(problem: Problem, config: Config) -> Problem:
-    """With the file that set the key which the message begins with, where it names none itself."""
-    begins = KEY.match(problem.message)
-    key = problem.key or (begins[0] if begins else "")
-    if problem.file or key.partition(".")[0] not in config:
-        return problem
-    return replace(problem, file=config.origin(key))
 
 
 def _built(config: Config, run_dir: Path, start_from: Checkpoint | None) -> Runner:

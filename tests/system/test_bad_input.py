@@ -66,6 +66,21 @@ def test_no_data(rayseg: Rayseg, config: Path) -> None:
     assert "rayseg data prepare bluemarble" in answer.errors[0]
 
 
+def test_the_file_that_names_the_data(rayseg: Rayseg, config: Path) -> None:
+    base = config.rename(config.with_name("base.py"))
+    config.write_text("_base_ = 'base.py'\ntrain_dataloader = dict(num_workers=0)\n")
+    wrong = "train_dataloader.dataset.data_root: no such directory 'nowhere' (looked at "
+    given = rayseg("train", config, "train_dataloader.dataset.data_root=nowhere", "--local", "--dry-run")
+    assert given.code == 2
+    assert given.errors[0].startswith(f"command line: {wrong}")
+    base.write_text(base.read_text() + "train_dataloader['dataset']['data_root'] = 'nowhere'\n")
+    assert rayseg("train", config, "--local", "--dry-run").errors[0].startswith(f"{base}: {wrong}")
+    override = "train_dataloader.dataset.split=vall"
+    base.write_text(base.read_text().replace("'nowhere'", repr(str(config.with_name("data")))))
+    answer = rayseg("train", config, override, "--local", "--dry-run").errors
+    assert [line.partition(": no such")[0] for line in answer] == ["command line: train_dataloader.dataset: split"]
+
+
 def test_a_mask_value_outside_the_classes(rayseg: Rayseg, config: Path, data: Path) -> None:
     Image.fromarray(np.full((24, 24), 7, np.uint8)).save(data / "annotations" / "val" / "1.png")
     answer = rayseg("train", config, "--local")

@@ -77,6 +77,17 @@ def test_fewer_iterations_than_are_done(rayseg: Rayseg, config: Path) -> None:
     )
 
 
+def test_test_data_that_is_not_there(rayseg: Rayseg, config: Path) -> None:
+    assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
+    answer = rayseg("test", "run", "test_dataloader.dataset.data_root=nowhere")
+    assert (answer.code, len(answer.errors)) == (2, 1)
+    assert answer.errors[0].startswith(
+        "command line: test_dataloader.dataset.data_root: no such directory 'nowhere' (looked at "
+    )
+    (wrong,) = rayseg("test", "run", "--checkpoint", "iter_9").errors
+    assert wrong.endswith("no checkpoint 'iter_9'; there are iter_4; did you mean 'iter_4'?")
+
+
 def test_no_checkpoint_is_whole(rayseg: Rayseg, config: Path) -> None:
     assert rayseg("train", config, "--local", "-q", "--work-dir", "run").code == 0
     Path("run/checkpoints/iter_4/training_state.pt").write_bytes(b"")

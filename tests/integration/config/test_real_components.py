@@ -117,6 +117,14 @@ def test_several_mistakes_come_at_once(tmp_path: Path) -> None:
     }
 
 
+def test_the_data_set_beside_a_concatenated_one_needs_a_type(tmp_path: Path) -> None:
+    text = "train_dataloader['dataset'] = dict(type='ConcatDataset', datasets=[train_dataloader['dataset']])\n"
+    (problem,) = problems(RECIPE + text, tmp_path)
+    assert problem.startswith("val_dataloader.dataset: ")
+    assert "'type'" in problem
+    assert problems(f"{RECIPE}{text}val_dataloader = dict()\n", tmp_path) == []
+
+
 def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 

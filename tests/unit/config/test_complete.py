@@ -90,6 +90,20 @@ def test_a_data_set_of_another_type_takes_nothing_over() -> None:
     assert completed(train_dataloader=TRAIN, val_dataloader=dict(dataset=other)).val_dataloader.dataset == other
 
 
+def test_several_data_sets_are_taken_over_whole_or_not_at_all() -> None:
+    train = dict(dataset=dict(type="C", datasets=[TRAIN["dataset"]]))
+    whole = dict(type="C", datasets=[dict(type="D", root="r", prefix=dict(img="i", ann="a"))])
+    for empty in ({}, dict(dataset={})):
+        config = completed(train_dataloader=train, val_dataloader=empty, test_dataloader=empty)
+        assert config.val_dataloader.dataset == whole == config.test_dataloader.dataset
+    some = dict(dataset=dict(split="x"))
+    config = completed(train_dataloader=train, val_dataloader=some, test_dataloader=some)
+    assert config.val_dataloader == some == config.test_dataloader
+    assert completed(train_dataloader=train, val_dataloader={}, test_dataloader=some).test_dataloader == some
+    same = dict(dataset=dict(type="C", test_mode=True))
+    assert completed(train_dataloader=train, val_dataloader=same).val_dataloader.dataset == {**whole, "test_mode": True}
+
+
 @pytest.mark.parametrize(("by_epoch", "kind"), [(True, "EpochBasedTrainLoop"), (False, "IterBasedTrainLoop")])
 def test_by_epoch_names_the_loop(by_epoch: bool, kind: str) -> None:
     assert completed(train_cfg=dict(by_epoch=by_epoch, n=1)).train_cfg == dict(type=kind, n=1)

@@ -81,7 +81,8 @@ def test_preflight_tells_the_problems_of_all_splits_with_their_keys(folder, save
 
 def test_preflight_refuses_different_classes(folder) -> None:
     val = folder(2, split="val")
-    with pytest.raises(ConfigError, match=r"val_dataloader\.dataset: its classes are \['a', 'b', 'c'\]"):
+    difference = r"classes=\['a', 'b', 'c'\], but train_dataloader\.dataset has \['sky', 'tree', 'road'\]"
+    with pytest.raises(ConfigError, match=rf"val_dataloader\.dataset: {difference}"):
         preflight(sections(folder(2), {**val, "classes": ["a", "b", "c"]}))
 
 

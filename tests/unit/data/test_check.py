@@ -67,6 +67,15 @@ def test_images_in_two_splits_are_found_by_their_pixels(config, tmp_path) -> Non
     assert report.splits[0].notes == ["1 images are there twice: 004.png"]
 
 
+def test_splits_of_different_classes(config) -> None:
+    config["val_dataloader"]["dataset"]["classes"] = ["a", "b", "c"]
+    config["val_dataloader"]["dataset"]["ignore_index"] = 9
+    report = check_dataset(config)
+    problem = "classes=['a', 'b', 'c'], but train has ['sky', 'tree', 'road']"
+    assert [split.problems for split in report.splits] == [[], [problem]]
+    assert not report.ok
+
+
 def test_what_is_odd_is_a_note(folder, save, tmp_path) -> None:
     data = folder(2, classes=["sky", "tree", "road", "car"])
     save(tmp_path / "annotations" / "train" / "spare.png", np.zeros((2, 2), np.uint8))

@@ -85,7 +85,7 @@ def test_a_problem_says_where_it_is(folder, save, tmp_path) -> None:
     assert "mask values 9 are outside" in problem.message
     with pytest.raises(ConfigError) as error:
         build_dataset(concat({**good, "split": "absent"}, good, {**good, "data_root": "nowhere"}))
-    assert [problem.key for problem in error.value.problems] == ["datasets.0", "datasets.2"]
+    assert [problem.key for problem in error.value.problems] == ["datasets.0", "datasets.2.data_root"]
     with pytest.raises(ConfigError, match="at least one data set"):
         build_dataset(concat())
 
@@ -111,6 +111,31 @@ def test_data_check_reads_each(folder, save, tmp_path) -> None:
         ("val", 3, 0),
     ]
     assert report.duplicates[0]["splits"] == ["train.0", "val"]
+
+
+def test_data_check_finds_what_training_would_refuse(folder) -> None:
+    a, b = folder(2), folder(2, split="b", seed=1)
+    other = {**b, "classes": ["sky", "road", "tree"], "ignore_index": 9}
+    val = {**folder(2, split="val", seed=2), "classes": ["x", "y", "z"], "ignore_index": 9}
+    train = {"dataset": concat(a, concat(other))}
+    report = check_dataset({"train_dataloader": train, "val_dataloader": {"dataset": val}})
+    assert {split.name: split.problems for split in report.splits} == {
+        "train.0": [],
+        "train.1.0": [
+            "classes=['sky', 'road', 'tree'], but train.0 has ['sky', 'tree', 'road']",
+            "ignore_index=9, but train.0 has 255",
+        ],
+        "val": ["classes=['x', 'y', 'z'], but train.0 has ['sky', 'tree', 'road']"],
+    }
+    assert not report.ok
+
+
+def test_a_data_set_may_stand_there_twice(folder) -> None:
+    a, b = folder(2), folder(2, split="b", seed=1)
+    report = check_dataset({"train_dataloader": {"dataset": concat(a, b, a)}})
+    assert [split.notes for split in report.splits] == [[], [], ["2 images are in train.0 too: 000.png, 001.png"]]
+    assert report.duplicates == []
+    assert report.ok
 
 
 def lengths(config):

@@ -155,7 +155,7 @@ def test_an_image_and_its_mask_of_different_sizes_met_later(folder, save, tmp_pa
     ("change", "message"),
     [
         ({"split": "vall"}, "split: no such directory"),
-        ({"data_root": "/nowhere"}, "data_root '/nowhere': no such directory"),
+        ({"data_root": "/nowhere"}, "data_root: no such directory '/nowhere'"),
         ({"classes": None}, "classes: not given"),
         ({"seg_map_suffix": ".tif"}, "6 of 6 images .* have no mask"),
         ({"pipeline": [{"type": "RandomCrp"}]}, "did you mean 'RandomCrop'"),

@@ -28,8 +28,9 @@ def test_the_current_directory_comes_before_the_home(home) -> None:
 
 
 def test_what_is_missing_names_the_places_and_the_command(home) -> None:
-    with pytest.raises(ConfigError, match=r"here/data/bluemarble and .*rayseg data prepare bluemarble"):
+    with pytest.raises(ConfigError, match=r"here/data/bluemarble and .*rayseg data prepare bluemarble") as error:
         resolve_data_root("data/bluemarble")
+    assert error.value.problems[0].key == "data_root"
     Path("data").touch()
     with pytest.raises(ConfigError, match="is not a directory"):
         resolve_data_root("data")
