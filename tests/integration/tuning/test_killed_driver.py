@@ -97,6 +97,7 @@ def test_between_two_lines_of_the_journal(
     assert began == {"0000", "0001", "0002", "0003"} - ended, "what had ended is not run again"
 
 
+@pytest.mark.slow
 def test_after_some_have_ended_with_a_searcher_that_learns(workspace: Workspace, cluster: str) -> None:
     sweep_dir, changes = workspace.path / "later", {**OPTUNA, **hold("0002")}
     with rayseg(
