@@ -53,6 +53,11 @@ def numbers(run_dir: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
+def facts(run_dir: Path) -> dict[str, Any]:
+    """What a run's ``run.json`` says."""
+    return json.loads((run_dir / "run.json").read_text())
+
+
 class Command:
     """A command that runs, in a process group of its own, as under a shell; a context that leaves no process behind.
 

@@ -44,9 +44,9 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def ray_head(directory: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a head with two CPUs, and the environment that reaches it."""
-    variables = environment(directory)
+def ray_head(directory: Path, variables: dict[str, str] | None = None) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a head with two CPUs, and the environment that reaches it: one of its own unless it is given."""
+    variables = environment(directory) if variables is None else variables
     port = free_port()
     names = ("port", "dashboard-agent-listen-port", "ray-client-server-port")
     ports = {"dashboard-port": port, **{name: free_port() for name in names}}

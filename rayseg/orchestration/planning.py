@@ -201,8 +201,11 @@ def _checkpoint_bytes(runner: Runner) -> int | None:
 
 def _misfits(runner: Runner) -> list[str]:
     """Schedules that do not fit the run."""
-    found = {schedule: schedule.misfit() for schedule in runner.param_schedulers}
-    return [f"param_scheduler: {type(schedule).__name__} {misfit}" for schedule, misfit in found.items() if misfit]
+    return [
+        f"param_scheduler: {type(schedule).__name__} {misfit}"
+        for schedule in runner.param_schedulers
+        if (misfit := schedule.misfit())
+    ]
 
 
 def _inexact(runner: Runner) -> list[str]:

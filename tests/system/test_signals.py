@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.processes import numbers, rayseg  # isort: skip
+from tests.processes import facts, numbers, rayseg  # isort: skip
 
 CONFIG = """
 model = dict(type='Segmentor', net=dict(type='tests.toys.ToyNet'), loss=dict(type='CrossEntropyLoss'))
@@ -21,11 +19,6 @@ default_hooks = dict(logger=dict(type='LoggerHook', interval=5), checkpoint=dict
 randomness = dict(seed=3, threads=1)
 scaling = dict(num_workers=2)
 """
-
-
-def facts(run_dir: Path) -> dict[str, Any]:
-    """What ``run.json`` says."""
-    return json.loads((run_dir / "run.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import tempfile
@@ -13,7 +12,7 @@ import pytest
 
 from tests.integration.cluster.conftest import SCRIPT
 from tests.integration.cluster.slurm_site import HOSTS, SlurmSite, missing, slurm_site
-from tests.processes import numbers, wait_until
+from tests.processes import facts, numbers, wait_until
 from tests.tiny_folder import write_tiny_folder
 
 WHY_NOT = missing()
@@ -35,7 +34,7 @@ randomness = dict(seed=3, threads=1)
 failure = dict(max_failures=1)
 scaling = dict(num_workers=2, strategy='SPREAD', use_gpu=False)
 """
-ONE_NODE = ["--nodes=2", "--cpus-per-task=2", "--gpus-per-node=0", "--time=20"]
+OPTIONS = ["--nodes=2", "--cpus-per-task=2", "--gpus-per-node=0", "--time=20"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def site() -> Iterator[SlurmSite]:
 
 def submit(site: SlurmSite, *arguments: str) -> str:
     """The batch script as a job on both hosts; gives the job's id."""
-    return site.run("sbatch", "--parsable", *ONE_NODE, str(SCRIPT), *arguments)
+    return site.run("sbatch", "--parsable", *OPTIONS, str(SCRIPT), *arguments)
 
 
 def log_of(site: SlurmSite, job: str) -> str:
@@ -94,8 +93,3 @@ def test_data_that_only_the_first_host_has(site: SlurmSite) -> None:
     wait_until(lambda: site.state(job) == "FAILED", 180, "the job is refused")
     assert "error: node 10.213.77.3 (host-b): it has no /tmp/data/images/train/" in log_of(site, job)
     assert not (site.path / "other" / "checkpoints").exists()
-
-
-def facts(run_dir: Path) -> dict[str, object]:
-    """What ``run.json`` says."""
-    return json.loads((run_dir / "run.json").read_text())

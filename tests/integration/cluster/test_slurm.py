@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import sys
 import tempfile
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.cluster.conftest import SYMMETRIC_RUN, Site
-from tests.processes import numbers
+from tests.processes import facts, numbers
 
 SECONDS = 30
 TRAIN = ["train", "my_config.py", "train_cfg.max_iters=9", "--work-dir", "runs/a", "--workers", "8"]
@@ -239,8 +237,3 @@ def test_the_same_under_rays_own_symmetric_run(real: Site) -> None:
         one_node = {"SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "1", "SLURM_GPUS_ON_NODE": "0"}
         real.variables |= {"SLURM_JOB_ID": job_id, "RAYSEG_HEAD_IP": "127.0.0.1", "RAY_SCRATCH": scratch, **one_node}
         goes_on_in_the_next_job(real)
-
-
-def facts(run_dir: Path) -> dict[str, Any]:
-    """What ``run.json`` says."""
-    return json.loads((run_dir / "run.json").read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 import pytest
 
 from rayseg.orchestration import launch
-from tests.distributed import free_port
-from tests.processes import Command
-from tests.ray_head import PACKAGES, answers
+from tests.ray_head import ray_head
 
 
 class Controller:
@@ -40,13 +37,7 @@ class Watcher:
 @pytest.fixture
 def another_ray(tmp_path: Path) -> Iterator[None]:
     """A second cluster on this machine, started last, which anybody here may ask."""
-    ports = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port")
-    numbers = {name: free_port() for name in ports}
-    options = [f"--{name}={number}" for name, number in numbers.items()]
-    command = [str(PACKAGES / "ray"), "start", "--head", "--block", "--num-cpus=1", *options]
-    path = f"{PACKAGES}{os.pathsep}{os.environ['PATH']}"
-    with Command(command, tmp_path, {"PATH": path, "RAY_USAGE_STATS_ENABLED": "0"}, tmp_path / "head.txt") as other:
-        other.wait_for(lambda: answers(f"http://127.0.0.1:{numbers['dashboard-port']}"), 90, "another Ray is up")
+    with ray_head(tmp_path, {"RAY_USAGE_STATS_ENABLED": "0"}):
         yield
 
 
